@@ -1,0 +1,14 @@
+/** Something about the input that is not as it should be; the analysis goes on. */
+export interface Problem {
+  /** Stable kebab-case id, such as `truncated-file` or `run-beyond-end`. */
+  readonly id: string;
+  /** One line: what, where, and what follows from it. */
+  readonly message: string;
+  /** File offset of the offending field, where there is one. */
+  readonly offset?: number;
+}
+
+/** The input is no kernel dump that can be analysed: exit status 3. `message` says in one line what it is and why. */
+export class NotADumpError extends Error {
+  override readonly name = 'NotADumpError';
+}

@@ -1,0 +1,2 @@
+export * from './commands/command.ts';
+export * from './target/model.ts';

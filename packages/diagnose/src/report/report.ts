@@ -1,0 +1,107 @@
+/** The JSON report, schemaVersion 1. docs/report-schema.json is the contract; fields may be added, never renamed. */
+
+export type Confidence = 'proven' | 'strong' | 'likely' | 'possible';
+
+export type Outcome = 'true' | 'false' | 'undetermined';
+
+export interface EvidenceItem {
+  readonly id: string;
+  readonly claim: string;
+  readonly outcome: Outcome;
+  /** The command that shows it in `dumpscope debug`. */
+  readonly command: string | null;
+  readonly address: string | null;
+  readonly length: number | null;
+  /** Hex bytes as they lie in memory. */
+  readonly bytes: string | null;
+  readonly source: string;
+}
+
+export interface LoopExit {
+  readonly address: string;
+  readonly reads: string | null;
+  readonly value: string | null;
+  readonly condition: string;
+}
+
+export interface Finding {
+  readonly pattern: string;
+  readonly verdict: string | null;
+  readonly confidence: Confidence;
+  readonly title: string;
+  readonly summary: string;
+  readonly processor: number | null;
+  readonly thread: string | null;
+  readonly process: string | null;
+  readonly image: string | null;
+  readonly lock: {
+    readonly kind: string;
+    readonly address: string;
+    readonly word: string | null;
+    readonly container: string | null;
+  } | null;
+  readonly loop: {
+    readonly start: string;
+    readonly end: string;
+    readonly function: string | null;
+    readonly exits: readonly LoopExit[];
+  } | null;
+  readonly since: {
+    readonly minSeconds: number | null;
+    readonly maxSeconds: number | null;
+    readonly reason: string;
+  } | null;
+  readonly blame: readonly {
+    readonly module: string;
+    readonly function: string | null;
+    readonly role: string;
+    readonly reason: string;
+  }[];
+  readonly cleared: readonly { readonly what: string; readonly reason: string }[];
+  readonly evidence: readonly EvidenceItem[];
+  readonly assumptions: readonly string[];
+  readonly wouldChange: readonly string[];
+  readonly downstream: readonly string[];
+}
+
+export interface ReportProcessor {
+  readonly number: number;
+  readonly prcb: string;
+  readonly thread: string | null;
+  readonly process: string | null;
+  readonly image: string | null;
+  readonly idleThread: boolean | null;
+  readonly idle: boolean | null;
+  readonly irql: number | null;
+  readonly irqlSource: string | null;
+  readonly contextTrust: string;
+  readonly pc: string | null;
+  readonly symbol: string | null;
+  readonly interruptedFrom: string | null;
+  readonly dpcActive: boolean | null;
+}
+
+export interface Report {
+  readonly schemaVersion: 1;
+  readonly tool: { readonly name: 'dumpscope'; readonly version: string; readonly rules: string };
+  readonly dump: {
+    readonly path: string;
+    readonly kind: string;
+    readonly arch: string;
+    readonly build: string | null;
+    readonly processors: number;
+    readonly systemTime: string | null;
+    readonly uptimeSeconds: number | null;
+    readonly bugcheck: {
+      readonly code: string;
+      readonly name: string | null;
+      readonly parameters: readonly string[];
+      readonly meaning: readonly (string | null)[];
+    } | null;
+    readonly complete: boolean;
+    readonly problems: readonly { readonly id: string; readonly message: string; readonly offset: number | null }[];
+  };
+  readonly processors: readonly ReportProcessor[];
+  readonly findings: readonly Finding[];
+  readonly limits: readonly { readonly what: string; readonly why: string; readonly wouldNeed: string | null }[];
+}
