@@ -1,0 +1,42 @@
+import type { Target } from '@dumpscope/debugger';
+import { patterns } from '../patterns/index.ts';
+import { buildReport } from '../report/build.ts';
+import type { Confidence, Finding, Report } from '../report/report.ts';
+import { Diagnosis } from './diagnosis.ts';
+
+const rank: Readonly<Record<Confidence, number>> = { proven: 0, strong: 1, likely: 2, possible: 3 };
+
+/** True where `confidence` is at or above `floor`: the rule of `--fail-on`. */
+export function atLeast(confidence: Confidence, floor: Confidence): boolean {
+  return rank[confidence] <= rank[floor];
+}
+
+/** Runs every rule over the target. Same dump, same symbols, same answer: nothing of the host enters. */
+export function diagnose(target: Target, toolVersion: string): Report {
+  const diagnosis = new Diagnosis(target);
+  const findings = patterns.flatMap((pattern) =>
+    pattern.run(diagnosis).map((finding) => ({ finding, weight: weigh(finding) })),
+  );
+  // Sorting is stable: findings of equal weight stay in the order of patterns/index.ts.
+  findings.sort((a, b) => a.weight - b.weight);
+  return buildReport(
+    target,
+    findings.map(({ finding }) => finding),
+    toolVersion,
+  );
+}
+
+/** What explains the state comes first; what describes the dump comes after, whatever its confidence. */
+function weigh(finding: Finding): number {
+  const context = contextPatterns.has(finding.pattern) ? 10 : 0;
+  const inert = finding.verdict === 'transient' || finding.verdict === 'undetermined' ? 5 : 0;
+  return context + inert + rank[finding.confidence];
+}
+
+const contextPatterns: ReadonlySet<string> = new Set([
+  'manual-dump',
+  'truncated-dump',
+  'inconsistent-dump',
+  'idle-system',
+  'no-component-symbols',
+]);

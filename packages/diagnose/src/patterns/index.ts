@@ -1,0 +1,7 @@
+import type { Pattern } from '../engine/diagnosis.ts';
+import { idleSystem } from './idle-system/rule.ts';
+import { manualDump } from './manual-dump/rule.ts';
+import { truncatedDump } from './truncated-dump/rule.ts';
+
+/** Every rule, in the order in which findings of equal weight are printed. One line a pattern. */
+export const patterns: readonly Pattern[] = [idleSystem, manualDump, truncatedDump];

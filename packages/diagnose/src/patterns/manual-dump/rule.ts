@@ -1,0 +1,63 @@
+import { type Diagnosis, definePattern, type Pattern } from '../../engine/diagnosis.ts';
+import { address, list, plural } from '../../engine/words.ts';
+import { dumpTaker } from '../../facts/dump-taker.ts';
+import { blankFinding } from '../../report/blank.ts';
+import type { Finding } from '../../report/report.ts';
+
+/** 'NMI' as the parameter that the NMI handler passes ("OD" and a T: 004f4454), Manual Dump page, part 41a. */
+const NMI_MARK = 0x4f4454n;
+
+export const manualDump: Pattern = definePattern({
+  id: 'manual-dump',
+  title: 'Manual Dump',
+  run(diagnosis: Diagnosis): readonly Finding[] {
+    const { target } = diagnosis;
+    const bugcheck = target.bugcheck;
+    if (bugcheck === null) return [];
+    const code = bugcheck.baseCode;
+    const how =
+      code === 0xe2
+        ? 'on request'
+        : code === 0x80 && bugcheck.parameters[0] === NMI_MARK
+          ? 'by a non-maskable interrupt'
+          : code === 0x161
+            ? 'of the running system'
+            : null;
+    if (how === null) return [];
+    const evidence = diagnosis.evidence('manual');
+    evidence.fact(
+      `bugcheck ${code.toString(16)}${bugcheck.name === null ? '' : ` ${bugcheck.name}`} is raised by whoever asks for a dump, not by a fault`,
+      'true',
+      '.bugcheck',
+      'dump header',
+    );
+    const taker = diagnosis.fact(dumpTaker);
+    const cleared: { what: string; reason: string }[] = [];
+    let by = '';
+    if (taker !== null) {
+      const at = address(target, taker.trapFrame);
+      evidence.memory(
+        `the bugcheck was raised in an interrupt; the interrupted code is behind the trap frame ${at}`,
+        'true',
+        taker.trapFrame,
+        target.pointerSize === 4 ? 0x8c : 0x40,
+        `.trap ${taker.trapFrame.toString(16)}`,
+      );
+      for (const driver of taker.drivers) {
+        cleared.push({
+          what: driver.name,
+          reason: `only took the dump: its frames lie between the bugcheck and the trap frame ${at}`,
+        });
+      }
+      if (taker.drivers.length > 0) by = `, through ${list(taker.drivers.map((driver) => driver.name))}`;
+    }
+    const finding = blankFinding(
+      'manual-dump',
+      null,
+      'proven',
+      `The dump was taken ${how}${by}`,
+      `Bugcheck ${code.toString(16)} says that somebody wanted to see this state: a hang is being investigated. The trigger is no culprit; all ${plural(target.processors.length, 'processor')} are suspects.`,
+    );
+    return [{ ...finding, processor: taker?.processor.number ?? null, cleared, evidence: evidence.items }];
+  },
+});

@@ -1,0 +1,106 @@
+import { hex } from '@dumpscope/core';
+import type { Processor, Target } from '@dumpscope/debugger';
+import { json } from '../engine/words.ts';
+import type { Finding, Report, ReportProcessor } from './report.ts';
+
+/** Version of the rules: part of every report, so that two answers can be compared. */
+export const RULES_VERSION = '1';
+
+/** Assembles the report around findings that are already in order. */
+export function buildReport(target: Target, findings: readonly Finding[], toolVersion: string): Report {
+  const { dump, bugcheck } = target;
+  const limits = [...target.limits.map((limit) => ({ what: limit.what, why: limit.why, wouldNeed: limit.wouldNeed }))];
+  const nullLimit = (what: string, why: string | null): void => {
+    limits.push({ what, why: why ?? 'not in the dump', wouldNeed: null });
+  };
+  if (bugcheck === null) nullLimit('dump.bugcheck', target.bugcheckNote);
+  if (target.processors.length === 0) nullLimit('processors', target.processorNote);
+  const uptime = dump.header.systemUpTime;
+  if (uptime === null) nullLimit('dump.uptimeSeconds', 'the header field was not written');
+  if (dump.header.systemTime === null) nullLimit('dump.systemTime', 'the header field was not written');
+  const processors = target.processors.map((processor) => reportProcessor(target, processor, nullLimit));
+  return {
+    schemaVersion: 1,
+    tool: { name: 'dumpscope', version: toolVersion, rules: RULES_VERSION },
+    dump: {
+      path: dump.name,
+      kind: dump.kind,
+      arch: target.arch,
+      build: target.build,
+      processors: dump.header.numberProcessors,
+      systemTime: dump.header.systemTime === null ? null : fileTime(dump.header.systemTime),
+      uptimeSeconds: uptime === null ? null : Number(uptime) / 1e7,
+      bugcheck:
+        bugcheck === null
+          ? null
+          : {
+              code: hex(bugcheck.code),
+              name: bugcheck.name,
+              parameters: bugcheck.parameters.map(hex),
+              meaning: [...bugcheck.meanings],
+            },
+      complete: dump.complete,
+      problems: dump.problems.map((problem) => ({
+        id: problem.id,
+        message: problem.message,
+        offset: problem.offset ?? null,
+      })),
+    },
+    processors,
+    findings: [...findings],
+    limits,
+  };
+}
+
+function reportProcessor(
+  target: Target,
+  processor: Processor,
+  nullLimit: (what: string, why: string | null) => void,
+): ReportProcessor {
+  const path = `processors[${processor.number}]`;
+  const thread = processor.currentThread === null ? null : target.thread(processor.currentThread);
+  const process = thread?.process ?? thread?.owningProcess ?? null;
+  const image = process === null ? null : (target.process(process)?.image ?? null);
+  const pc = processor.interrupted?.pc ?? processor.registers?.pc ?? null;
+  if (processor.currentThread === null) nullLimit(`${path}.thread`, 'the PRCB could not be read');
+  if (process === null) nullLimit(`${path}.process`, 'the thread is not in the dump as far as its process');
+  else if (image === null) nullLimit(`${path}.image`, 'the process object is not in the dump');
+  if (processor.irql === null)
+    nullLimit(
+      `${path}.irql`,
+      processor.contextTrust === 'missing'
+        ? processor.contextReason
+        : 'nothing in the dump records the interrupted level of this processor',
+    );
+  if (pc === null) nullLimit(`${path}.pc`, processor.contextReason);
+  if (processor.idle === null) nullLimit(`${path}.idle`, processor.idleReason);
+  if (processor.idleThread === null) nullLimit(`${path}.idleThread`, processor.idleReason);
+  if (processor.dpcRoutineActive === null)
+    nullLimit(`${path}.dpcActive`, 'DpcRoutineActive of the PRCB could not be read');
+  return {
+    number: processor.number,
+    prcb: hex(processor.prcb),
+    thread: json(processor.currentThread),
+    process: json(process),
+    image,
+    idleThread: processor.idleThread,
+    idle: processor.idle,
+    irql: processor.irql === null ? null : processor.irql.level,
+    irqlSource:
+      processor.irql === null
+        ? null
+        : `${processor.irql.kind === 'minimum' ? 'at least; ' : ''}${processor.irql.source}`,
+    contextTrust: processor.contextTrust,
+    pc: json(pc),
+    symbol: pc === null ? null : target.nameOf(pc).text,
+    interruptedFrom: processor.interruptedFrom,
+    dpcActive: processor.dpcRoutineActive,
+  };
+}
+
+/** FILETIME as ISO 8601 UTC with milliseconds; null where it is outside what a date can hold. */
+function fileTime(value: bigint): string | null {
+  const ms = Number(value / 10_000n) - 11_644_473_600_000;
+  if (!Number.isFinite(ms) || ms < 0 || ms > 8.64e15) return null;
+  return new Date(ms).toISOString();
+}
