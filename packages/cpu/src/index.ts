@@ -1,1 +1,3 @@
+export * from './disassembler.ts';
+export * from './format/numbers.ts';
 export * from './instruction.ts';
