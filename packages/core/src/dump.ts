@@ -25,6 +25,18 @@ export interface ExceptionRecord {
   readonly parameters: readonly bigint[];
 }
 
+export interface PhysicalMemoryRun {
+  readonly basePage: number;
+  readonly pageCount: number;
+}
+
+export interface PhysicalMemoryBlock {
+  /** What the header says; `runs` holds at most 86 (32-bit) or 43 (64-bit) of them, all that fits. */
+  readonly numberOfRuns: number;
+  readonly numberOfPages: number;
+  readonly runs: readonly PhysicalMemoryRun[];
+}
+
 /** A field that Windows did not write (filled with the pattern `PAGE`) is null. */
 export interface DumpHeader {
   readonly majorVersion: number;
@@ -35,6 +47,8 @@ export interface DumpHeader {
   readonly psActiveProcessHead: Va | null;
   readonly machineImageType: number;
   readonly numberProcessors: number;
+  /** Header bytes that come before the container: 0x1000 or 0x2000. */
+  readonly size: number;
   readonly bugCheckCode: number;
   readonly bugCheckParameters: readonly [bigint, bigint, bigint, bigint];
   readonly versionUser: string;
@@ -50,8 +64,13 @@ export interface DumpHeader {
   readonly requiredDumpSpace: number | null;
   readonly systemUpTime: bigint | null; // 100 ns
   readonly systemTime: bigint | null; // FILETIME
+  readonly bootId: number | null; // 64-bit only
   readonly comment: string;
+  readonly kdSecondaryVersion: number | null;
+  /** PHYSICAL_MEMORY_DESCRIPTOR as far as it fits into the header; null when unwritten. */
+  readonly physicalMemoryBlock: PhysicalMemoryBlock | null;
   readonly exception: ExceptionRecord | null;
+  readonly exceptionOffset: number;
   /** Raw CONTEXT bytes of the header (the triage ContextOffset where that differs), or null when unwritten. */
   readonly context: Uint8Array | null;
   readonly contextOffset: number;
@@ -96,10 +115,12 @@ export interface TriageData {
   readonly topOfStack: Va;
   readonly callStackOffset: number;
   readonly callStackSize: number;
+  readonly dataPage: DataBlock | null;
   readonly prcbOffset: number; // 0 when absent
   readonly processOffset: number;
   readonly threadOffset: number;
   readonly brokenDriverOffset: number;
+  readonly mmOffset: number;
   readonly kdbgOffset: number;
   readonly kdbgSize: number;
   readonly blocks: readonly DataBlock[];
@@ -113,6 +134,15 @@ export interface SecondaryBlob {
   readonly offset: number;
   readonly size: number;
 }
+
+/** How virtual addresses are translated, and what it was decided by. */
+export interface Paging {
+  readonly mode: PagingMode;
+  /** One line for reports: `header`, or which pointers agreed. */
+  readonly how: string;
+}
+
+export type PagingMode = 'x86' | 'x86-pae' | 'x64-4-level' | 'x64-5-level' | 'arm64';
 
 export interface Dump {
   readonly kind: DumpKind;
@@ -133,6 +163,14 @@ export interface Dump {
    * has one overlay for all.
    */
   memory(directoryTableBase?: Pa): MemoryReader;
+  /** Page-table format in use, decided at first need; null where nothing is translated (triage, header only). */
+  readonly paging: Paging | null;
+  /**
+   * Triage dumps: makes `size` file bytes at `offset` readable at `address` in every reader of this dump, behind what
+   * is there already. For the raw PRCB, EPROCESS and ETHREAD images, whose addresses the file does not tell. Other
+   * containers ignore it.
+   */
+  overlay(address: Va, offset: number, size: number): void;
   /** Raw file bytes, for structures that lie outside any address space (triage PRCB, blobs, KDBG copy). */
   fileBytes(offset: number, length: number): Uint8Array;
 }

@@ -12,3 +12,22 @@ export interface Problem {
 export class NotADumpError extends Error {
   override readonly name = 'NotADumpError';
 }
+
+const MAX_PROBLEMS = 256;
+
+/** Problems in the order of discovery; the same line is kept once, and their number is bounded. */
+export class ProblemList {
+  readonly items: Problem[] = [];
+  readonly #seen = new Set<string>();
+
+  add(id: string, message: string, offset?: number): void {
+    const key = `${id}\n${message}`;
+    if (this.#seen.has(key) || this.items.length >= MAX_PROBLEMS) return;
+    this.#seen.add(key);
+    this.items.push(offset === undefined ? { id, message } : { id, message, offset });
+  }
+
+  has(id: string): boolean {
+    return this.items.some((item) => item.id === id);
+  }
+}

@@ -1,0 +1,265 @@
+import { readBlobs } from './blobs.ts';
+import { hex, PAGE_SIZE, type Pa, type Va, va } from './brands.ts';
+import type { ByteSource } from './byte-source.ts';
+import { BlockCache } from './cache/block-cache.ts';
+import { chooseKind, openPageContainer } from './container/choose.ts';
+import type { ContainerInput } from './container/container.ts';
+import type { Arch, Dump, DumpHeader, DumpKind, Paging, PagingMode, SecondaryBlob, TriageData } from './dump.ts';
+import { exceptionRecord, exceptionRecordSize } from './header/fields.ts';
+import { parseHeader32 } from './header/header32.ts';
+import { parseHeader64 } from './header/header64.ts';
+import { type Machine, machineOf } from './header/machine.ts';
+import { identify } from './identify.ts';
+import type { MemoryReader } from './memory.ts';
+import { Arm64Walker } from './paging/arm64.ts';
+import { choosePaging } from './paging/choose.ts';
+import { EntryReader } from './paging/entry-reader.ts';
+import { NoMemory, PagedMemory } from './paging/paged-memory.ts';
+import type { Walker } from './paging/walker.ts';
+import { X64Walker } from './paging/x64.ts';
+import { X86Walker } from './paging/x86.ts';
+import { PaeWalker } from './paging/x86-pae.ts';
+import type { FilePages } from './physical/file-pages.ts';
+import { type Problem, ProblemList } from './problems.ts';
+import { looksTriage, type OpenTriage, openTriage } from './triage/triage.ts';
+
+export interface OpenOptions {
+  /** Byte budget of the block cache, default 64 MiB. */
+  readonly cacheBytes?: number;
+  /** x64: paging levels, where they are known; else found out from the dump. */
+  readonly levels?: 4 | 5;
+}
+
+/** Address spaces whose TLB is kept; the least recently used one goes. */
+const MAX_READERS = 64;
+
+/**
+ * Opens a kernel dump of any kind. Whatever is wrong with it becomes a line in `problems`; only an input that is
+ * shorter than the dump header or lacks its signature throws, a {@link NotADumpError}.
+ */
+export function openDump(source: ByteSource, options: OpenOptions = {}): Dump {
+  const { pointerSize, headerSize } = identify(source);
+  const cache = new BlockCache(source, options.cacheBytes === undefined ? {} : { cacheBytes: options.cacheBytes });
+  const problems = new ProblemList();
+  const bytes = cache.bytes(0, headerSize);
+  const header = pointerSize === 8 ? parseHeader64(bytes) : parseHeader32(bytes);
+  const machine = machineOf(header, pointerSize, problems);
+  return new OpenedDump({ cache, header, pointerSize, problems }, machine, options);
+}
+
+class OpenedDump implements Dump {
+  readonly kind: DumpKind;
+  readonly arch: Arch;
+  readonly pointerSize: 4 | 8;
+  readonly header: DumpHeader;
+  readonly name: string;
+  readonly fileSize: number;
+  readonly physical: FilePages | null;
+  readonly triage: TriageData | null;
+  readonly blobs: readonly SecondaryBlob[];
+  readonly complete: boolean;
+  readonly #cache: BlockCache;
+  readonly #problems: ProblemList;
+  readonly #machine: Machine;
+  readonly #options: OpenOptions;
+  readonly #overlay: OpenTriage['memory'] | null;
+  readonly #readers: Map<number, MemoryReader> = new Map();
+  #paging: Paging | null = null;
+
+  constructor(input: ContainerInput, machine: Machine, options: OpenOptions) {
+    const { cache, problems } = input;
+    this.#cache = cache;
+    this.#problems = problems;
+    this.#machine = machine;
+    this.#options = options;
+    this.arch = machine.arch;
+    this.pointerSize = input.pointerSize;
+    this.name = cache.name;
+    this.fileSize = cache.size;
+    this.kind = chooseKind(input, () => looksTriage(input));
+    if (this.kind === 'triage') {
+      const opened = openTriage(input);
+      this.triage = opened.data;
+      this.#overlay = opened.memory;
+      this.physical = null;
+      this.header = withTriageRecords(input, opened);
+      this.blobs = readBlobs(cache, opened.header.sizeOfDump, problems) ?? [];
+    } else {
+      const container = openPageContainer(input, this.kind);
+      this.triage = null;
+      this.#overlay = null;
+      this.physical = container.pages;
+      this.header = input.header;
+      checkLength(input, container.end);
+      checkDirectory(input, container.pages);
+      this.blobs = pageDumpBlobs(input, container.end);
+    }
+    this.complete = !problems.items.some((problem) => INCOMPLETE.has(problem.id));
+  }
+
+  get problems(): readonly Problem[] {
+    return this.#problems.items;
+  }
+
+  get paging(): Paging | null {
+    if (this.physical === null || !this.#machine.supported) return null;
+    this.#paging ??= choosePaging({
+      arch: this.arch,
+      header: this.header,
+      problems: this.#problems,
+      levels: this.#options.levels,
+      open: (mode) => this.#open(mode, this.header.directoryTableBase ?? 0),
+    });
+    return this.#paging;
+  }
+
+  memory(directoryTableBase?: Pa): MemoryReader {
+    if (this.#overlay !== null) return this.#overlay;
+    const paging = this.paging;
+    if (paging === null) {
+      return new NoMemory(this.pointerSize, { kind: this.physical === null ? 'not-in-dump' : 'no-page-directory' });
+    }
+    const base = directoryTableBase ?? this.header.directoryTableBase ?? 0;
+    let reader = this.#readers.get(base);
+    if (reader === undefined) {
+      reader = this.#open(paging.mode, base);
+      if (this.#readers.size >= MAX_READERS) {
+        for (const oldest of this.#readers.keys()) {
+          this.#readers.delete(oldest);
+          break;
+        }
+      }
+    } else {
+      this.#readers.delete(base);
+    }
+    this.#readers.set(base, reader);
+    return reader;
+  }
+
+  overlay(address: Va, offset: number, size: number): void {
+    const masked = this.pointerSize === 4 ? BigInt.asUintN(32, address) : va(address);
+    this.#overlay?.add({ address: masked, offset, size });
+  }
+
+  fileBytes(offset: number, length: number): Uint8Array {
+    return this.#cache.bytes(offset, length);
+  }
+
+  #open(mode: PagingMode, directoryTableBase: number): MemoryReader {
+    const pages = this.physical;
+    const usable = directoryTableBase > 0 && directoryTableBase < 2 ** 52;
+    if (pages === null || !usable) return new NoMemory(this.pointerSize, { kind: 'no-page-directory' });
+    const walker = makeWalker(mode, new EntryReader(pages), directoryTableBase, this.header.minorVersion);
+    return new PagedMemory(pages, walker, this.pointerSize);
+  }
+}
+
+/** Problems after which bytes that the container promises are not in the file. */
+const INCOMPLETE: ReadonlySet<string> = new Set([
+  'truncated-file',
+  'triage-block-beyond-end',
+  'triage-block-count',
+  'triage-driver-count',
+  'triage-structure-beyond-end',
+  'triage-trailer-missing',
+  'blob-beyond-end',
+  'runs-exceed-count',
+  'run-absurd',
+  'bitmap-size-mismatch',
+  'first-page-absurd',
+  'signature-missing',
+]);
+
+function makeWalker(mode: PagingMode, entries: EntryReader, base: number, build: number): Walker {
+  switch (mode) {
+    case 'x86':
+      return new X86Walker(entries, base);
+    case 'x86-pae':
+      return new PaeWalker(entries, base, build);
+    case 'x64-4-level':
+      return new X64Walker(entries, base, 4, build);
+    case 'x64-5-level':
+      return new X64Walker(entries, base, 5, build);
+    case 'arm64':
+      return new Arm64Walker(entries, base);
+  }
+}
+
+/** The triage header may keep context and exception elsewhere than the dump header. */
+function withTriageRecords(input: ContainerInput, opened: OpenTriage): DumpHeader {
+  const { header, cache, pointerSize } = input;
+  const { contextOffset, exceptionOffset } = opened.header;
+  let result = header;
+  if (contextOffset !== 0 && contextOffset !== header.contextOffset) {
+    const length = pointerSize === 4 ? 0x2cc : header.machineImageType === 0xaa64 ? 0x390 : 0x4d0;
+    const bytes = cache.bytes(contextOffset, length);
+    if (bytes.length === length) {
+      result = { ...result, context: bytes, contextOffset };
+    } else {
+      input.problems.add(
+        'triage-structure-beyond-end',
+        `the context record at ${hex(contextOffset)} reaches beyond the end of the file: that of the dump header is used`,
+        opened.header.at + 0xc,
+      );
+    }
+  }
+  if (exceptionOffset !== 0 && exceptionOffset !== header.exceptionOffset) {
+    const bytes = cache.bytes(exceptionOffset, exceptionRecordSize(pointerSize));
+    const exception = exceptionRecord(bytes, exceptionOffset, pointerSize);
+    if (exception !== null) result = { ...result, exception, exceptionOffset };
+  }
+  return result;
+}
+
+/** File length against the end of the last page and RequiredDumpSpace, whichever is larger. */
+function checkLength(input: ContainerInput, end: number): void {
+  const { cache, header, problems } = input;
+  const required = header.requiredDumpSpace ?? 0;
+  if (end > cache.size) {
+    const missing = Math.ceil((end - cache.size) / PAGE_SIZE);
+    problems.add(
+      'truncated-file',
+      `the file has ${hex(cache.size)} bytes, its pages need ${hex(end)}: ${missing} pages are missing`,
+      cache.size,
+    );
+  } else if (required > cache.size && required < 2 ** 53) {
+    problems.add(
+      'truncated-file',
+      `the file has ${hex(cache.size)} bytes, RequiredDumpSpace is ${hex(required)}: data behind the pages may be missing`,
+      0xfa0,
+    );
+  }
+}
+
+function checkDirectory(input: ContainerInput, pages: FilePages | null): void {
+  const { header, problems } = input;
+  const base = header.directoryTableBase;
+  if (base === null || base === 0) {
+    problems.add('header-field-missing', 'DirectoryTableBase was not written: virtual memory cannot be read', 0x10);
+  } else if (base >= 2 ** 52) {
+    problems.add(
+      'directory-table-base-absurd',
+      `DirectoryTableBase ${hex(base)} has more than 52 bits: virtual memory cannot be read`,
+      0x10,
+    );
+  } else if (pages !== null && pages.pageOffset(Math.floor(base / PAGE_SIZE)) < 0) {
+    const where =
+      pages.expectedOffset(Math.floor(base / PAGE_SIZE)) < 0 ? 'not in the dump' : 'beyond the end of the file';
+    problems.add(
+      'directory-table-missing',
+      `the page directory at physical ${hex(base)} is ${where}: virtual memory cannot be read`,
+      0x10,
+    );
+  }
+}
+
+/** Secondary data stands at RequiredDumpSpace, or right behind the pages. */
+function pageDumpBlobs(input: ContainerInput, end: number): readonly SecondaryBlob[] {
+  const { cache, header, problems } = input;
+  for (const start of [header.requiredDumpSpace ?? 0, end]) {
+    if (start < header.size) continue;
+    const blobs = readBlobs(cache, start, problems);
+    if (blobs !== null) return blobs;
+  }
+  return [];
+}
