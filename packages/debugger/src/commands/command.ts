@@ -1,3 +1,4 @@
+import type { Va } from '@dumpscope/core';
 import type { Registers, Target } from '../target/model.ts';
 
 /** State of one debugging session: what `~Ns`, `.trap`, `.thread` and `.asm` change. */
@@ -8,18 +9,65 @@ export interface Session {
   /** Context set by `.trap`, `.cxr`, `.thread`; null for the processor's own. */
   context: Registers | null;
   contextCommand: string | null;
+  /** Thread set by `.thread`, process set by `.process`; null for the processor's own. */
+  thread: Va | null;
+  process: Va | null;
+  /** Local scope of `.frame`: index into the current stack. */
+  frame: number;
   /** Default radix of the MASM evaluator. */
   radix: number;
+  /** What `?` uses, `.expr` changes it. */
+  evaluator: 'masm' | 'c++';
   readonly asmOptions: Set<string>;
   /** User pseudo-registers $t0..$t19 and the automatic ones ($p, $exp). */
   readonly pseudo: Map<string, bigint>;
   /** Where a repeated `dd`, `u` goes on. */
   readonly continuations: Map<string, bigint>;
+  /** The last d* command, which `d` repeats; the last `dt` type, which `.` names. */
+  lastDisplay: string;
+  lastType: string | null;
+  /** Set by `q`: the front ends the session. */
+  quit: boolean;
+  /** Text of the symbol path the session was opened with. */
+  readonly symbolPath: string;
+  /** The verdict for `!analyze`; null where no diagnosis is at hand. */
+  readonly analyze: AnalyzeProvider | null;
 }
 
-/** A user mistake: the text is WinDbg's where it is known. */
+/** What a diagnosis tells `!analyze -v`. */
+export interface AnalyzeVerdict {
+  /** The module and place blamed: MODULE_NAME, IMAGE_NAME, SYMBOL_NAME; null when nobody is. */
+  readonly blame: {
+    readonly module: string;
+    readonly image: string | null;
+    /** `MyDriver!RcvData+98` or `MyDriver+98`. */
+    readonly symbol: string | null;
+  } | null;
+  /** FAILURE_BUCKET_ID; null where none can be told. */
+  readonly bucket: string | null;
+  /** The verdict itself, lines ready to print. */
+  readonly text: string;
+  /** Findings as data for `--json`. */
+  readonly rows: readonly unknown[];
+}
+
+/** Filled by the front, because the diagnosis lies in a layer above this one. */
+export type AnalyzeProvider = () => AnalyzeVerdict;
+
+/**
+ * A user mistake: the text is WinDbg's where it is known. With `at` (an offset in the arguments) the front shows WinDbg's
+ * caret line, `      ^ Extra character error in 'k foo'`; `partial` is output that came before the mistake.
+ */
 export class CommandError extends Error {
   override readonly name = 'CommandError';
+  readonly at: number | null;
+  readonly partial: CommandResult | null;
+
+  constructor(message: string, options: { readonly at?: number; readonly partial?: CommandResult } = {}) {
+    super(message);
+    this.at = options.at ?? null;
+    this.partial = options.partial ?? null;
+  }
 }
 
 /** Rows are typed data for `--json`; addresses in them are bigint and become "0x…" strings at the edge. */
@@ -35,6 +83,8 @@ export interface Command {
   readonly usage: string;
   /** How faithful the output is to WinDbg's, for docs/commands.md. */
   readonly fidelity: string;
+  /** Enter on an empty line goes on where the command stopped: it is run again without arguments. */
+  readonly continues?: boolean;
   run(session: Session, args: string, name: string): CommandResult;
 }
 

@@ -1,0 +1,19 @@
+import { CommandError } from '../commands/command.ts';
+import { CppEvaluator } from './cpp.ts';
+import { type CppValue, load } from './cpp-value.ts';
+import { evaluateWholeMasm } from './masm.ts';
+import { type ExpressionScope, masmAddress } from './scope.ts';
+
+/** Evaluates a C++ expression to a typed value, an lvalue where it is one (`??`). */
+export function evaluateCpp(text: string, scope: ExpressionScope, switchDepth = 0): CppValue {
+  return new CppEvaluator(text, scope, evaluateWholeMasm, switchDepth).run();
+}
+
+/** The C++ expression as the ULONG64 that commands and the MASM evaluator take: signed values sign-extended. */
+export function evaluateCppValue(text: string, scope: ExpressionScope, switchDepth = 0): bigint {
+  const value = load(evaluateCpp(text, scope, switchDepth), scope, () => text.trim(), false);
+  if (value.scalar === null) throw new CommandError(`Type conflict error at '${text.trim()}'`);
+  return value.type.kind === 'pointer'
+    ? masmAddress(value.scalar, scope.pointerSize)
+    : BigInt.asUintN(64, value.scalar);
+}
