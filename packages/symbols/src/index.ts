@@ -1,7 +1,12 @@
+export * from './isf/isf.ts';
+export * from './isf/isf-error.ts';
+export * from './isf/isf-name.ts';
+export type { IsfProblem } from './isf/isf-types.ts';
 export * from './layouts/builtin.ts';
 export * from './layouts/field-path.ts';
 export * from './layouts/kdbg.ts';
 export * from './layouts/match-kernel.ts';
+export * from './pdb/index.ts';
 export * from './pe/index.ts';
 export * from './rva-symbol-table.ts';
 export * from './symbol-request.ts';

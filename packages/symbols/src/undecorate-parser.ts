@@ -253,8 +253,9 @@ class Parser {
       const types = this.#types;
       this.#names = [];
       this.#types = [];
-      const name = this.#eat('?') ? this.#operator() : { kind: 'plain' as const, text: this.#identifier() };
-      if (name.kind === 'plain') this.#remember(name.text);
+      const isOperator = this.#eat('?');
+      const name = isOperator ? this.#operator() : { kind: 'plain' as const, text: this.#identifier() };
+      if (!isOperator) this.#remember(name.text);
       const parts: string[] = [];
       while (!this.#eat('@')) {
         if (parts.length > 256) fail();

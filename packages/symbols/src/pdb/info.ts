@@ -1,0 +1,117 @@
+import { u32 } from '../pe/rva-reader.ts';
+import { cString, formatGuid } from '../pe/text.ts';
+import { PdbError } from './errors.ts';
+import type { Msf } from './msf.ts';
+
+const VC70_DEPRECATED = 19990604;
+const FEATURE_VC110 = 20091201;
+const FEATURE_VC140 = 20140508;
+const FEATURE_NO_TYPE_MERGE = 0x4d544f4e;
+const FEATURE_MINIMAL = 0x494e494d;
+
+/** The PDB info stream (stream 1). */
+export interface PdbInfo {
+  readonly version: number;
+  readonly signature: number;
+  /** Of the info stream; an image's RSDS record carries the DBI stream's age. */
+  readonly age: number;
+  /** `92146115-65FA-4C53-8FE7-24A797B860F7`; for PDBs older than VC7 the signature as 8 hex digits. */
+  readonly guid: string;
+  readonly namedStreams: ReadonlyMap<string, number>;
+  readonly features: readonly number[];
+  /** There is an IPI stream. */
+  readonly hasIds: boolean;
+  /** /DEBUG:FASTLINK: types and private symbols stay in the object files. */
+  readonly isFastLink: boolean;
+}
+
+/** @throws {PdbError} when the stream is missing or too short; a damaged name map yields no named streams. */
+export function readPdbInfo(msf: Msf): PdbInfo {
+  if (!msf.has(1) || msf.streamSize(1) < 12) throw new PdbError(`${msf.name}: PDB has no info stream (stream 1)`);
+  const bytes = msf.stream(1).all();
+  const version = u32(bytes, 0);
+  const signature = u32(bytes, 4);
+  const hasGuid = version > VC70_DEPRECATED && bytes.length >= 28;
+  const mapAt = hasGuid ? 28 : 12;
+  const map = readNameMap(bytes, mapAt);
+  const features: number[] = [];
+  for (let at = map.end; at + 4 <= bytes.length && features.length < 16; at += 4) {
+    const feature = u32(bytes, at);
+    if (feature === FEATURE_VC110) {
+      features.push(feature);
+      break; // nothing follows it
+    }
+    // Between the map and the features there is the count of name indices used; unknown words are passed over.
+    if (feature === FEATURE_VC140 || feature === FEATURE_NO_TYPE_MERGE || feature === FEATURE_MINIMAL) {
+      features.push(feature);
+    }
+  }
+  return {
+    version,
+    signature,
+    age: u32(bytes, 8),
+    guid: hasGuid ? formatGuid(bytes, 12) : signature.toString(16).toUpperCase().padStart(8, '0'),
+    namedStreams: map.names,
+    features,
+    hasIds: features.includes(FEATURE_VC110) || features.includes(FEATURE_VC140),
+    isFastLink: features.includes(FEATURE_MINIMAL),
+  };
+}
+
+/** Serialized map of names to stream numbers: string buffer, then a closed hash table with two bit vectors. */
+function readNameMap(bytes: Uint8Array, start: number): { names: Map<string, number>; end: number } {
+  const names = new Map<string, number>();
+  const none = { names, end: bytes.length };
+  if (start + 4 > bytes.length) return none;
+  const textSize = u32(bytes, start);
+  const text = start + 4;
+  let at = text + textSize;
+  if (at + 8 > bytes.length) return none;
+  const size = u32(bytes, at);
+  const capacity = u32(bytes, at + 4);
+  at += 8;
+  if (at + 4 > bytes.length) return none;
+  const presentWords = u32(bytes, at);
+  const present = at + 4;
+  at = present + presentWords * 4;
+  if (at + 4 > bytes.length) return none;
+  at += 4 + u32(bytes, at) * 4;
+  if (at > bytes.length) return none;
+  for (let i = 0; i < Math.min(capacity, presentWords * 32) && names.size < size; i++) {
+    if (((bytes[present + (i >> 3)] ?? 0) & (1 << (i & 7))) === 0) continue;
+    if (at + 8 > bytes.length) return none;
+    const key = u32(bytes, at);
+    if (key < textSize) names.set(cString(bytes, text + key, text + textSize), u32(bytes, at + 4));
+    at += 8;
+  }
+  return { names, end: at };
+}
+
+/** The `/names` string table: NUL-terminated strings by offset. */
+export class NameTable {
+  readonly #bytes: Uint8Array;
+  readonly #start: number;
+  readonly #end: number;
+
+  constructor(bytes: Uint8Array, start: number, length: number) {
+    this.#bytes = bytes;
+    this.#start = start;
+    this.#end = Math.min(bytes.length, start + length);
+  }
+
+  /** Undefined for an offset outside of the table. Cut at `max` bytes: a damaged table may lack the NULs. */
+  get(offset: number, max = 4096): string | undefined {
+    const at = this.#start + offset;
+    if (offset < 0 || at >= this.#end) return undefined;
+    return cString(this.#bytes, at, Math.min(this.#end, at + max));
+  }
+}
+
+/** The `/names` stream; null when the PDB has none or it is damaged. */
+export function readNameTable(msf: Msf, info: PdbInfo): NameTable | null {
+  const index = info.namedStreams.get('/names');
+  if (index === undefined || !msf.has(index) || msf.streamSize(index) < 12) return null;
+  const bytes = msf.stream(index).all();
+  if (u32(bytes, 0) !== 0xeffeeffe) return null;
+  return new NameTable(bytes, 12, u32(bytes, 8));
+}
