@@ -80,8 +80,8 @@ function describe(source: ByteSource, head: Uint8Array): string {
   for (const [signature, what] of SIGNATURES) if (text.startsWith(signature)) return what;
   if (text.startsWith('\x7fELF')) return elf(head);
   if (text.startsWith('MZ')) return pe(head);
-  if (u32(head, 0) === PAGE) return 'it begins with PAGE, but neither DUMP nor DU64 follows: the header is damaged';
   if (head.length < 8) return 'too short for the signature';
+  if (u32(head, 0) === PAGE) return 'it begins with PAGE, but neither DUMP nor DU64 follows: the header is damaged';
   if (head.every((byte) => byte === 0)) return zeros(source);
   const kind = textKind(head);
   if (kind !== null) return kind;

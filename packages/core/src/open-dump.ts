@@ -5,6 +5,7 @@ import { BlockCache } from './cache/block-cache.ts';
 import { chooseKind, openPageContainer } from './container/choose.ts';
 import type { ContainerInput } from './container/container.ts';
 import type { Arch, Dump, DumpHeader, DumpKind, Paging, PagingMode, SecondaryBlob, TriageData } from './dump.ts';
+import { checkHeader } from './header/check.ts';
 import { exceptionRecord, exceptionRecordSize } from './header/fields.ts';
 import { parseHeader32 } from './header/header32.ts';
 import { parseHeader64 } from './header/header64.ts';
@@ -83,7 +84,7 @@ class OpenedDump implements Dump {
       this.#overlay = opened.memory;
       this.physical = null;
       this.header = withTriageRecords(input, opened);
-      this.blobs = readBlobs(cache, opened.header.sizeOfDump, problems) ?? [];
+      this.blobs = firstBlobs(input, [opened.header.sizeOfDump, opened.header.validOffset + 4]);
     } else {
       const container = openPageContainer(input, this.kind);
       this.triage = null;
@@ -92,8 +93,9 @@ class OpenedDump implements Dump {
       this.header = input.header;
       checkLength(input, container.end);
       checkDirectory(input, container.pages);
-      this.blobs = pageDumpBlobs(input, container.end);
+      this.blobs = firstBlobs(input, [input.header.requiredDumpSpace ?? 0, container.end]);
     }
+    checkHeader(this.header, this.pointerSize, problems);
     this.complete = !problems.items.some((problem) => INCOMPLETE.has(problem.id));
   }
 
@@ -253,12 +255,14 @@ function checkDirectory(input: ContainerInput, pages: FilePages | null): void {
   }
 }
 
-/** Secondary data stands at RequiredDumpSpace, or right behind the pages. */
-function pageDumpBlobs(input: ContainerInput, end: number): readonly SecondaryBlob[] {
-  const { cache, header, problems } = input;
-  for (const start of [header.requiredDumpSpace ?? 0, end]) {
-    if (start < header.size) continue;
-    const blobs = readBlobs(cache, start, problems);
+/**
+ * Secondary data stands at SizeOfDump of a triage dump, which is right behind its trailer, and at RequiredDumpSpace or
+ * right behind the pages of other dumps.
+ */
+function firstBlobs(input: ContainerInput, starts: readonly number[]): readonly SecondaryBlob[] {
+  for (const start of starts) {
+    if (start < input.header.size) continue;
+    const blobs = readBlobs(input.cache, start, input.problems);
     if (blobs !== null) return blobs;
   }
   return [];

@@ -14,6 +14,8 @@ export interface BitmapLayout {
   readonly pages: number;
   readonly bits: number;
   readonly bitsOffset: number;
+  /** Other places of the bits, tried when the set bits at `bitsOffset` are not as many as `pages`. */
+  readonly otherBitsOffsets: readonly number[];
   readonly fields: { readonly firstPage: number; readonly pages: number; readonly bits: number };
 }
 
@@ -29,6 +31,7 @@ export function bitmapLayout(input: ContainerInput): BitmapLayout {
     pages: u64Number(bytes, 0x28),
     bits: u64Number(bytes, 0x30),
     bitsOffset: base + 0x38,
+    otherBitsOffsets: [],
     fields: { firstPage: base + 0x20, pages: base + 0x28, bits: base + 0x30 },
   };
 }
@@ -51,6 +54,8 @@ export function summaryLayout(input: ContainerInput): BitmapLayout {
     pages: bitsFirst ? b : a,
     bits: bitsFirst ? a : b,
     bitsOffset: base + (input.pointerSize === 8 ? 0x28 : 0x20),
+    // Writers that do not align the pointer, or that keep it at four bytes.
+    otherBitsOffsets: input.pointerSize === 8 ? [base + 0x24, base + 0x20] : [],
     fields: { firstPage: base + 0x0c, pages: base + (bitsFirst ? 0x14 : 0x10), bits: base + (bitsFirst ? 0x10 : 0x14) },
   };
 }
@@ -91,7 +96,12 @@ export function openBitmap(input: ContainerInput, kind: DumpKind, layout: Bitmap
   }
   clip(limit(cache.size), `but the file ends after ${hex(limit(cache.size))}`);
   clip(MAX_BITS, 'more than 16 TiB of memory');
-  const bitmap = new RankBitmap(cache, layout.bitsOffset, bits);
+  let bitmap = new RankBitmap(cache, layout.bitsOffset, bits);
+  for (const offset of layout.otherBitsOffsets) {
+    if (bitmap.pageCount === layout.pages) break;
+    const other = new RankBitmap(cache, offset, bits);
+    if (other.pageCount === layout.pages) bitmap = other;
+  }
   if (bitmap.pageCount !== layout.pages) {
     problems.add(
       'page-count-mismatch',

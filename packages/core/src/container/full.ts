@@ -40,6 +40,7 @@ export function openFull(input: ContainerInput): PageContainer {
     total += run.pageCount;
   }
   const runs = table.build();
+  if (total === 0) problems.add('no-pages', 'PhysicalMemoryBlock lists no usable run: the dump holds no page', at);
   if (runs.overlapping) {
     problems.add('runs-overlap', 'PhysicalMemoryBlock has overlapping runs: the first one is taken', at);
   }

@@ -17,36 +17,36 @@ export class PagedMemory implements MemoryReader {
   readonly #walker: Walker;
   readonly #tag: Float64Array = new Float64Array(TLB_ENTRIES).fill(-1);
   readonly #offset: Float64Array = new Float64Array(TLB_ENTRIES);
-  /** One past the last virtual page. */
-  readonly #pageEnd: number;
+  readonly #lastHigh: number;
 
   constructor(pages: FilePages, walker: Walker, pointerSize: 4 | 8) {
     this.#pages = pages;
     this.#walker = walker;
     this.pointerSize = pointerSize;
-    this.#pageEnd = pointerSize === 8 ? 2 ** 52 : PAGES_PER_HIGH;
+    this.#lastHigh = pointerSize === 8 ? 0xffffffff : 0;
   }
 
   readInto(address: Va, into: Uint8Array): number {
     const length = into.length;
     if (length === 0) return 0;
     const lo = Number(BigInt.asUintN(32, address));
-    const hi = this.#high(address);
+    let hi = this.#high(address);
     if (hi < 0) return 0;
-    let page = hi * PAGES_PER_HIGH + (lo >>> 12);
+    let page = lo >>> 12;
     let inPage = lo & 0xfff;
     let done = 0;
-    while (done < length && page < this.#pageEnd) {
-      const offset = this.#translate(page);
-      if (offset < 0) break;
+    for (;;) {
+      const offset = this.#translate(hi, page);
+      if (offset < 0) return done;
       const wanted = Math.min(PAGE_SIZE - inPage, length - done);
       const got = this.#pages.cache.read(offset + inPage, into, done, wanted);
       done += got;
-      if (got < wanted) break;
+      if (got < wanted || done === length) return done;
       inPage = 0;
-      page++;
+      if (++page < PAGES_PER_HIGH) continue;
+      page = 0;
+      if (++hi > this.#lastHigh) return done;
     }
-    return done;
   }
 
   gapAt(address: Va): MemoryGap | null {
@@ -76,16 +76,16 @@ export class PagedMemory implements MemoryReader {
     return hi === 0 || (hi === 0xffffffff && (address & 0x80000000n) !== 0n) ? 0 : -1;
   }
 
-  #translate(page: number): number {
+  /** File offset of virtual page `page` (20 bits) below upper half `hi`, or negative. */
+  #translate(hi: number, page: number): number {
     const slot = page % TLB_ENTRIES;
-    if (this.#tag[slot] === page) return this.#offset[slot] as number;
-    const hi = Math.floor(page / PAGES_PER_HIGH);
-    const lo = (page - hi * PAGES_PER_HIGH) * PAGE_SIZE;
-    const physical = this.#walker.walk(hi, lo);
+    const tag = hi * PAGES_PER_HIGH + page;
+    if (this.#tag[slot] === tag) return this.#offset[slot] as number;
+    const physical = this.#walker.walk(hi, (page << 12) >>> 0);
     if (physical < 0) return -1;
     const offset = this.#pages.pageOffset(Math.floor(physical / PAGE_SIZE));
     if (offset < 0) return offset;
-    this.#tag[slot] = page;
+    this.#tag[slot] = tag;
     this.#offset[slot] = offset;
     return offset;
   }
