@@ -48,24 +48,32 @@ function mergeIsf(first, second, lackingOnly = true) {
 
 /** Drops every type that is, or embeds, one of those whose name matches. */
 function dropTypes(isf, pattern) {
-  const gone = new Set(Object.keys(isf.user_types).filter((name) => pattern.test(name)));
-  const embeds = (type) =>
+  const users = { ...isf.user_types };
+  const lacks = (type) =>
     type.kind === 'struct' || type.kind === 'union' || type.kind === 'class'
-      ? gone.has(type.name)
+      ? !users[type.name]
       : type.kind === 'array'
-        ? embeds(type.subtype)
+        ? lacks(type.subtype)
         : type.kind === 'bitfield'
-          ? embeds(type.type)
+          ? lacks(type.type)
           : false;
+  for (const name of Object.keys(users)) if (pattern.test(name)) delete users[name];
   for (let changed = true; changed; ) {
     changed = false;
-    for (const [name, type] of Object.entries(isf.user_types)) {
-      if (gone.has(name) || !Object.values(type.fields).some((field) => embeds(field.type))) continue;
-      gone.add(name);
+    for (const [name, type] of Object.entries(users)) {
+      const fields = Object.entries(type.fields);
+      const bad = fields.filter(([, field]) => lacks(field.type));
+      if (bad.length === 0) continue;
       changed = true;
+      // _EPROCESS of XP holds PageDirectoryPte over an 8-byte filler: that keeps every other member where it is.
+      const covered = bad.every(([, { offset }]) =>
+        fields.some(([, f]) => f.offset === offset && f.type.kind === 'base' && isf.base_types[f.type.name].size === 8),
+      );
+      if (covered)
+        users[name] = { ...type, fields: Object.fromEntries(fields.filter((entry) => !bad.includes(entry))) };
+      else delete users[name];
     }
   }
-  const users = Object.fromEntries(Object.entries(isf.user_types).filter(([name]) => !gone.has(name)));
   return { ...isf, user_types: users };
 }
 
@@ -111,7 +119,8 @@ builds.push({
   isf: xp,
 });
 // Only the PTE and PFN types depend on PAE: the non-PAE variants leave them out rather than give wrong ones.
-const pteTypes = /^_(MMPTE|HARDWARE_PTE|MMPFN)/;
+// _HARDWARE_PTE_X86, which _EPROCESS holds, is the fixed 4-byte form on both.
+const pteTypes = /^_(MMPTE|MMPFN|HARDWARE_PTE$)/;
 builds.push({
   id: 'x86-5.1.2600.5512-nopae',
   ...xpBase,
