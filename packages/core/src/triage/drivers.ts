@@ -64,8 +64,7 @@ export function readDrivers(input: ContainerInput, triage: TriageHeader): Triage
       entryPoint: va(pointer(layout.entryPoint)),
       size: u32(entry, layout.size),
       name: name ?? '',
-      checkSum: stride >= layout.checkSum + 4 ? u32(entry, layout.checkSum) : null,
-      timeDateStamp: stride >= layout.timeDateStamp + 4 ? timeDateStamp(entry, layout, pointerSize) : null,
+      ...stamp(entry, layout),
     });
   }
   if (nameless > 0) {
@@ -75,13 +74,15 @@ export function readDrivers(input: ContainerInput, triage: TriageHeader): Triage
 }
 
 /**
- * TimeDateStamp shares its place with the LoadedImports pointer: a kernel pointer there means that the writer left the
- * list entry as it was. (A reproducible build's stamp may have the high bit set, but only since Windows 10.)
+ * Stamp and check sum come from the image's header; Windows writes both as 0 where that page was not in memory (up to
+ * 10 drivers of a real dump). They are 32 bits wide: on 9600 the upper halves of their 64-bit slots hold garbage.
  */
-function timeDateStamp(entry: Uint8Array, layout: EntryLayout, pointerSize: 4 | 8): number | null {
-  const value = u32(entry, layout.timeDateStamp);
-  if (pointerSize === 8) return u32(entry, layout.timeDateStamp + 4) === 0 ? value : null;
-  return value >= 0xfffffffe ? null : value;
+function stamp(entry: Uint8Array, layout: EntryLayout): { checkSum: number | null; timeDateStamp: number | null } {
+  if (entry.length < layout.timeDateStamp + 4) return { checkSum: null, timeDateStamp: null };
+  const checkSum = u32(entry, layout.checkSum);
+  const timeDateStamp = u32(entry, layout.timeDateStamp);
+  if (timeDateStamp === 0) return { checkSum: checkSum === 0 ? null : checkSum, timeDateStamp: null };
+  return { checkSum, timeDateStamp };
 }
 
 /**
