@@ -1,12 +1,12 @@
 import { readBlobs } from './blobs.ts';
-import { hex, PAGE_SIZE, type Pa, type Va, va } from './brands.ts';
+import { type Pa, type Va, va } from './brands.ts';
 import type { ByteSource } from './byte-source.ts';
 import { BlockCache } from './cache/block-cache.ts';
+import { checkDirectory, checkLength } from './container/check.ts';
 import { chooseKind, openPageContainer } from './container/choose.ts';
 import type { ContainerInput } from './container/container.ts';
 import type { Arch, Dump, DumpHeader, DumpKind, Paging, PagingMode, SecondaryBlob, TriageData } from './dump.ts';
 import { checkHeader } from './header/check.ts';
-import { exceptionRecord, exceptionRecordSize } from './header/fields.ts';
 import { parseHeader32 } from './header/header32.ts';
 import { parseHeader64 } from './header/header64.ts';
 import { type Machine, machineOf } from './header/machine.ts';
@@ -22,6 +22,7 @@ import { X86Walker } from './paging/x86.ts';
 import { PaeWalker } from './paging/x86-pae.ts';
 import type { FilePages } from './physical/file-pages.ts';
 import { type Problem, ProblemList } from './problems.ts';
+import { withTriageRecords } from './triage/records.ts';
 import { looksTriage, type OpenTriage, openTriage } from './triage/triage.ts';
 
 export interface OpenOptions {
@@ -184,74 +185,6 @@ function makeWalker(mode: PagingMode, entries: EntryReader, base: number, build:
       return new X64Walker(entries, base, 5, build);
     case 'arm64':
       return new Arm64Walker(entries, base);
-  }
-}
-
-/** The triage header may keep context and exception elsewhere than the dump header. */
-function withTriageRecords(input: ContainerInput, opened: OpenTriage): DumpHeader {
-  const { header, cache, pointerSize } = input;
-  const { contextOffset, exceptionOffset } = opened.header;
-  let result = header;
-  if (contextOffset !== 0 && contextOffset !== header.contextOffset) {
-    const length = pointerSize === 4 ? 0x2cc : header.machineImageType === 0xaa64 ? 0x390 : 0x4d0;
-    const bytes = cache.bytes(contextOffset, length);
-    if (bytes.length === length) {
-      result = { ...result, context: bytes, contextOffset };
-    } else {
-      input.problems.add(
-        'triage-structure-beyond-end',
-        `the context record at ${hex(contextOffset)} reaches beyond the end of the file: that of the dump header is used`,
-        opened.header.at + 0xc,
-      );
-    }
-  }
-  if (exceptionOffset !== 0 && exceptionOffset !== header.exceptionOffset) {
-    const bytes = cache.bytes(exceptionOffset, exceptionRecordSize(pointerSize));
-    const exception = exceptionRecord(bytes, exceptionOffset, pointerSize);
-    if (exception !== null) result = { ...result, exception, exceptionOffset };
-  }
-  return result;
-}
-
-/** File length against the end of the last page and RequiredDumpSpace, whichever is larger. */
-function checkLength(input: ContainerInput, end: number): void {
-  const { cache, header, problems } = input;
-  const required = header.requiredDumpSpace ?? 0;
-  if (end > cache.size) {
-    const missing = Math.ceil((end - cache.size) / PAGE_SIZE);
-    problems.add(
-      'truncated-file',
-      `the file has ${hex(cache.size)} bytes, its pages need ${hex(end)}: ${missing} pages are missing`,
-      cache.size,
-    );
-  } else if (required > cache.size && required < 2 ** 53) {
-    problems.add(
-      'truncated-file',
-      `the file has ${hex(cache.size)} bytes, RequiredDumpSpace is ${hex(required)}: data behind the pages may be missing`,
-      0xfa0,
-    );
-  }
-}
-
-function checkDirectory(input: ContainerInput, pages: FilePages | null): void {
-  const { header, problems } = input;
-  const base = header.directoryTableBase;
-  if (base === null || base === 0) {
-    problems.add('header-field-missing', 'DirectoryTableBase was not written: virtual memory cannot be read', 0x10);
-  } else if (base >= 2 ** 52) {
-    problems.add(
-      'directory-table-base-absurd',
-      `DirectoryTableBase ${hex(base)} has more than 52 bits: virtual memory cannot be read`,
-      0x10,
-    );
-  } else if (pages !== null && pages.pageOffset(Math.floor(base / PAGE_SIZE)) < 0) {
-    const where =
-      pages.expectedOffset(Math.floor(base / PAGE_SIZE)) < 0 ? 'not in the dump' : 'beyond the end of the file';
-    problems.add(
-      'directory-table-missing',
-      `the page directory at physical ${hex(base)} is ${where}: virtual memory cannot be read`,
-      0x10,
-    );
   }
 }
 

@@ -7,6 +7,8 @@ import { type ContainerInput, MAX_PFN, type PageContainer } from './container.ts
 
 /** Ranges kept: 4 Mi ranges are 96 MiB of table; a 64 GiB machine has 16 Mi pages. */
 const MAX_RANGES = 4 * 1024 * 1024;
+/** Ranges in no order have to be sorted and cut, which takes about 140 bytes each. */
+const MAX_UNSORTED_RANGES = 1024 * 1024;
 const CHUNK = 64 * 1024;
 const RANGES_OFFSET = 0x30;
 
@@ -89,6 +91,14 @@ export function openRange(input: ContainerInput, kind: DumpKind, layout: RangeLa
       total += count;
     }
     if (got < CHUNK) break;
+  }
+  if (!table.sorted && table.length > MAX_UNSORTED_RANGES) {
+    problems.add(
+      'runs-exceed-count',
+      `${table.length} ranges in no order: ${MAX_UNSORTED_RANGES} of them are used`,
+      start,
+    );
+    table.truncate(MAX_UNSORTED_RANGES);
   }
   if (full && layout.numberOfRanges > limit) {
     problems.add(

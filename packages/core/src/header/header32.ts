@@ -2,9 +2,9 @@ import { pa } from '../brands.ts';
 import { isPageFill } from '../bytes.ts';
 import type { DumpHeader } from '../dump.ts';
 import { exceptionRecord, HeaderFields, physicalMemoryBlock } from './fields.ts';
+import { contextSize } from './machine.ts';
 
 export const HEADER32_SIZE = 0x1000;
-const CONTEXT_X86_SIZE = 0x2cc;
 
 /** DUMP_HEADER32; `bytes` holds the 0x1000 bytes of it. Offsets: dumpformat §2. */
 export function parseHeader32(bytes: Uint8Array): DumpHeader {
@@ -30,7 +30,7 @@ export function parseHeader32(bytes: Uint8Array): DumpHeader {
     kdSecondaryVersion: isPageFill(bytes.subarray(0x5c, 0x60), 0x5c) ? null : (bytes[0x5d] ?? null),
     kdDebuggerDataBlock: f.pointer(0x60, 4),
     physicalMemoryBlock: physicalMemoryBlock(bytes, 0x64, 4),
-    context: f.record(0x320, CONTEXT_X86_SIZE),
+    context: f.record(0x320, contextSize(f.raw32(0x20), 4)),
     contextOffset: 0x320,
     exception: exceptionRecord(bytes.subarray(0x7d0), 0x7d0, 4),
     exceptionOffset: 0x7d0,

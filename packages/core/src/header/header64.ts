@@ -2,11 +2,9 @@ import { pa } from '../brands.ts';
 import { isPageFill, u64 } from '../bytes.ts';
 import type { DumpHeader } from '../dump.ts';
 import { exceptionRecord, HeaderFields, physicalMemoryBlock } from './fields.ts';
-import { MACHINE_ARM64 } from './machine.ts';
+import { contextSize, MACHINE_ARM64 } from './machine.ts';
 
 export const HEADER64_SIZE = 0x2000;
-const CONTEXT_X64_SIZE = 0x4d0;
-const CONTEXT_ARM64_SIZE = 0x390;
 /** ASID in bits 63:48 and CnP in bit 0 of a TTBR are no part of the address. */
 const TTBR_ADDRESS = 0x0000_ffff_ffff_f000n;
 
@@ -33,7 +31,7 @@ export function parseHeader64(bytes: Uint8Array): DumpHeader {
     paeEnabled: null,
     kdDebuggerDataBlock: f.pointer(0x80, 8),
     physicalMemoryBlock: physicalMemoryBlock(bytes, 0x88, 8),
-    context: f.record(0x348, contextSize(arm64)),
+    context: f.record(0x348, contextSize(f.raw32(0x30), 8)),
     contextOffset: 0x348,
     exception: exceptionRecord(bytes.subarray(0xf00), 0xf00, 8),
     exceptionOffset: 0xf00,
@@ -51,8 +49,4 @@ export function parseHeader64(bytes: Uint8Array): DumpHeader {
     attributes: f.u32(0x1050),
     bootId: f.u32(0x1054),
   };
-}
-
-function contextSize(arm64: boolean): number {
-  return arm64 ? CONTEXT_ARM64_SIZE : CONTEXT_X64_SIZE;
 }

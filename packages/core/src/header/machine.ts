@@ -42,3 +42,9 @@ export function machineOf(header: DumpHeader, pointerSize: 4 | 8, problems: Prob
   problems.add('machine-unknown', `machine type ${what}: read as ${fallback}`, offset);
   return { arch: fallback, supported: true };
 }
+
+/** Bytes of a CONTEXT record without extended state. */
+export function contextSize(machineImageType: number, pointerSize: 4 | 8): number {
+  if (pointerSize === 4) return 0x2cc;
+  return machineImageType === MACHINE_ARM64 ? 0x390 : 0x4d0;
+}

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { bytesSource } from '../byte-source.ts';
 import { BlockCache } from '../cache/block-cache.ts';
 import { popcount, RankBitmap } from './rank-bitmap.ts';
-import { RunTable } from './run-table.ts';
+import { RunTable, RunTableBuilder } from './run-table.ts';
 
 function bitmap(bytes: Uint8Array, offset: number, bits: number): RankBitmap {
   return new RankBitmap(new BlockCache(bytesSource(bytes)), offset, bits);
@@ -81,4 +81,16 @@ it('finds pages of runs as a search in file order does', () => {
     }),
     { numRuns: 500 },
   );
+});
+
+it('builds tables of any length, and knows whether runs came in order', () => {
+  const builder = new RunTableBuilder();
+  for (let i = 0; i < 1000; i++) builder.add(i * 3, 2);
+  expect(builder.sorted).toBe(true);
+  expect(builder.build().ordinal(2998)).toBe(1999);
+  builder.add(5, 1);
+  expect(builder.sorted).toBe(false);
+  expect(builder.build().ordinal(5)).toBe(2000);
+  builder.truncate(1000);
+  expect(builder.build().ordinal(5)).toBe(-1);
 });

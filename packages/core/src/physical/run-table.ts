@@ -6,9 +6,21 @@ export class RunTableBuilder {
   #base = new Float64Array(64);
   #count = new Float64Array(64);
   #length = 0;
+  #sorted = true;
+  #end = 0;
 
   get length(): number {
     return this.#length;
+  }
+
+  /** Whether runs came in the order of their pages and apart from each other: such a table needs the least memory. */
+  get sorted(): boolean {
+    return this.#sorted;
+  }
+
+  /** Drops all but the first `length` runs. */
+  truncate(length: number): void {
+    this.#length = Math.min(this.#length, length);
   }
 
   add(basePage: number, pageCount: number): void {
@@ -16,6 +28,8 @@ export class RunTableBuilder {
       this.#base = grow(this.#base);
       this.#count = grow(this.#count);
     }
+    if (basePage < this.#end) this.#sorted = false;
+    this.#end = basePage + pageCount;
     this.#base[this.#length] = basePage;
     this.#count[this.#length] = pageCount;
     this.#length++;
