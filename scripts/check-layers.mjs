@@ -28,7 +28,10 @@ for (const [name, left] of Object.entries(allowed)) {
   for (const file of files) {
     const where = `packages/${name}/src/${file}`;
     const text = readFileSync(join(source, file), 'utf8');
-    for (const [, specifier] of text.matchAll(/(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\()['"]([^'"\n]+)['"]/g)) {
+    for (const [, static_, dynamic] of text.matchAll(
+      /^\s*(?:import|export)\b[^;'"`]*?['"]([^'"\n]+)['"]|\bimport\s*\(\s*['"]([^'"\n]+)['"]/gm,
+    )) {
+      const specifier = static_ ?? dynamic;
       if (specifier.startsWith('.')) {
         if (/(^|\/)\.\.\/\.\.\/\.\.\//.test(specifier) && specifier.includes('packages/'))
           complaints.push(`${where}: reaches into another package: ${specifier}`);
