@@ -19,6 +19,10 @@ const pure = new Set(['core', 'symbols', 'cpu', 'debugger', 'diagnose', 'forge']
 const libraries = { symbols: ['fflate'], cpu: ['@alexaltea/capstone-js'], node: ['xz-decompress'], cli: ['commander'] };
 const nodeModules = new Set([...builtinModules, ...builtinModules.map((name) => `node:${name}`)]);
 
+// Statements only: `import 'x'`, `import … from 'x'`, `export … from 'x'`, and `import('x')`.
+const importPattern =
+  /(?:^\s*import\s*|^\s*(?:import|export)\b[^'"`;=()]*?\bfrom\s*|\bimport\s*\(\s*)['"]([^'"\n]+)['"]/gm;
+
 const complaints = [];
 for (const [name, left] of Object.entries(allowed)) {
   const source = join(root, 'packages', name, 'src');
@@ -28,10 +32,7 @@ for (const [name, left] of Object.entries(allowed)) {
   for (const file of files) {
     const where = `packages/${name}/src/${file}`;
     const text = readFileSync(join(source, file), 'utf8');
-    for (const [, static_, dynamic] of text.matchAll(
-      /^\s*(?:import|export)\b[^;'"`]*?['"]([^'"\n]+)['"]|\bimport\s*\(\s*['"]([^'"\n]+)['"]/gm,
-    )) {
-      const specifier = static_ ?? dynamic;
+    for (const [, specifier] of text.matchAll(importPattern)) {
       if (specifier.startsWith('.')) {
         if (/(^|\/)\.\.\/\.\.\/\.\.\//.test(specifier) && specifier.includes('packages/'))
           complaints.push(`${where}: reaches into another package: ${specifier}`);
