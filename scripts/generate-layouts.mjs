@@ -4,19 +4,21 @@
 //
 // The encoding is described in packages/symbols/src/layouts/builtin-format.ts, which reads it back.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { deflateRawSync } from 'node:zlib';
-import xz from 'xz-decompress';
 import { fieldRoots, kdbgSymbolNames, symbolPattern, typePattern } from './layout-selection.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const isfDir = process.argv[2] ?? join(root, '../shared/symbols/isf');
 const target = join(root, 'packages/symbols/src/layouts/builtin-data.gen.ts');
 
+const { XzReadableStream } = createRequire(join(root, 'packages/node/package.json'))('xz-decompress');
+
 async function readIsf(name) {
   const packed = readFileSync(join(isfDir, name));
-  const stream = new xz.XzReadableStream(new Blob([packed]).stream());
+  const stream = new XzReadableStream(new Blob([packed]).stream());
   return JSON.parse(await new Response(stream).text());
 }
 

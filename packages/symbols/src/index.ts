@@ -1,3 +1,5 @@
+export { Cab, type CabFile, expandCab, isCab } from './cab/cab.ts';
+export { CabError } from './cab/cab-error.ts';
 export * from './isf/isf.ts';
 export * from './isf/isf-error.ts';
 export * from './isf/isf-name.ts';
