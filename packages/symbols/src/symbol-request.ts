@@ -1,3 +1,5 @@
+import { safeFileName, storeKey } from './store/store-layout.ts';
+
 /**
  * A missing file is a returned request, not an I/O call: the front (or packages/node) answers it with bytes or says
  * that it is not to be had.
@@ -18,12 +20,11 @@ export type SymbolRequest =
       readonly sizeOfImage: number;
     };
 
-/** `ntkrnlmp.pdb/5278AFF86C341677D7D7835C85B7B8441/ntkrnlmp.pdb`, `ntoskrnl.exe/3E4EF1D41046000/ntoskrnl.exe`. */
+/**
+ * `ntkrnlmp.pdb/5278AFF86C341677D7D7835C85B7B8441/ntkrnlmp.pdb`, `ntoskrnl.exe/3E4EF1D41046000/ntoskrnl.exe`. A name with a
+ * path, as RSDS records have it, counts by its last part.
+ */
 export function storePath(request: SymbolRequest): string {
-  if (request.kind === 'pdb') {
-    const key = `${request.guid.replace(/[-{}]/g, '').toUpperCase()}${request.age.toString(16).toUpperCase()}`;
-    return `${request.name}/${key}/${request.name}`;
-  }
-  const stamp = request.timeDateStamp.toString(16).toUpperCase().padStart(8, '0');
-  return `${request.name}/${stamp}${request.sizeOfImage.toString(16)}/${request.name}`;
+  const name = safeFileName(request.name) ?? '_';
+  return `${name}/${storeKey(request) ?? '_'}/${name}`;
 }
