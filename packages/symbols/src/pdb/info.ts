@@ -2,6 +2,7 @@ import { u32 } from '../pe/rva-reader.ts';
 import { cString, formatGuid } from '../pe/text.ts';
 import { PdbError } from './errors.ts';
 import type { Msf } from './msf.ts';
+import { readU32Map } from './serialized-map.ts';
 
 const VC70_DEPRECATED = 19990604;
 const FEATURE_VC110 = 20091201;
@@ -58,33 +59,17 @@ export function readPdbInfo(msf: Msf): PdbInfo {
   };
 }
 
-/** Serialized map of names to stream numbers: string buffer, then a closed hash table with two bit vectors. */
+/** The string buffer of the named streams, then a table of its offsets to stream numbers. */
 function readNameMap(bytes: Uint8Array, start: number): { names: Map<string, number>; end: number } {
   const names = new Map<string, number>();
-  const none = { names, end: bytes.length };
-  if (start + 4 > bytes.length) return none;
+  if (start + 4 > bytes.length) return { names, end: bytes.length };
   const textSize = u32(bytes, start);
   const text = start + 4;
-  let at = text + textSize;
-  if (at + 8 > bytes.length) return none;
-  const size = u32(bytes, at);
-  const capacity = u32(bytes, at + 4);
-  at += 8;
-  if (at + 4 > bytes.length) return none;
-  const presentWords = u32(bytes, at);
-  const present = at + 4;
-  at = present + presentWords * 4;
-  if (at + 4 > bytes.length) return none;
-  at += 4 + u32(bytes, at) * 4;
-  if (at > bytes.length) return none;
-  for (let i = 0; i < Math.min(capacity, presentWords * 32) && names.size < size; i++) {
-    if (((bytes[present + (i >> 3)] ?? 0) & (1 << (i & 7))) === 0) continue;
-    if (at + 8 > bytes.length) return none;
-    const key = u32(bytes, at);
-    if (key < textSize) names.set(cString(bytes, text + key, text + textSize), u32(bytes, at + 4));
-    at += 8;
+  const map = readU32Map(bytes, text + textSize);
+  for (const [key, stream] of map.entries) {
+    if (key < textSize && text + key < bytes.length) names.set(cString(bytes, text + key, text + textSize), stream);
   }
-  return { names, end: at };
+  return { names, end: map.end };
 }
 
 /** The `/names` string table: NUL-terminated strings by offset. */

@@ -1,14 +1,25 @@
-import type { ByteSource, Problem } from '@dumpscope/core';
+import type { ByteSource, Problem, Rva } from '@dumpscope/core';
 import { symbolTableOf } from '../pe/export-table.ts';
 import { MACHINE_AMD64, MACHINE_ARM64, MACHINE_I386, type PeSection } from '../pe/headers.ts';
-import type { ModuleDebugInfo, SymbolTable } from '../symbol-table.ts';
+import type { ModuleDebugInfo, SourceLine, SymbolTable } from '../symbol-table.ts';
+import type { TypeTable } from '../type-table.ts';
 import { type AddressMap, readAddressMap } from './address-map.ts';
+import { ContributionIndex } from './contributions.ts';
 import { Dbi } from './dbi.ts';
 import { PdbError } from './errors.ts';
 import { FrameTable } from './frame-data.ts';
+import { Globals } from './globals.ts';
 import { type NameTable, type PdbInfo, readNameTable, readPdbInfo } from './info.ts';
+import { type InlineSite, readInlineSites } from './inline-sites.ts';
+import { itemName } from './item-names.ts';
+import { ModuleLines } from './module-lines.ts';
+import { moduleSymbolBytes } from './module-symbols.ts';
 import { Msf } from './msf.ts';
+import { PdbTypes } from './pdb-types.ts';
+import { PrivateSymbols } from './private-symbols.ts';
+import { Procedures } from './procedures.ts';
 import { Publics } from './publics.ts';
+import { TypeStream } from './type-stream.ts';
 
 export interface OpenPdbOptions {
   /** Sections of the matching image, for PDBs that carry no section headers. */
@@ -139,28 +150,163 @@ export class PdbFile {
     });
   }
 
+  get globals(): Globals | null {
+    return this.part('global symbols', null, () => {
+      const { dbi } = this;
+      if (dbi === null || dbi.globalsStream < 0 || dbi.symbolsStream < 0) return null;
+      const stream = this.msf.stream(dbi.globalsStream);
+      return new Globals(stream, this.msf.stream(dbi.symbolsStream), this.info.isFastLink);
+    });
+  }
+
+  /** Types (TPI). Without a type stream or with a damaged one, a table that knows none. */
+  get types(): TypeTable {
+    return this.typeRecords ?? emptyTypes(this.machine, this.label);
+  }
+
+  /** The type table with access to records and indices; null when there is none. */
+  get typeRecords(): PdbTypes | null {
+    return this.part('types', null, () => {
+      const stream = this.msf.streamSize(2) < 16 ? null : new TypeStream(this.msf, 2, () => this.names);
+      if (stream === null) return null;
+      const typedef = (name: string): number | undefined => {
+        const found = this.globals?.find(name).find((record) => record.kind === 'typedef');
+        return found?.kind === 'typedef' ? found.type : undefined;
+      };
+      return new PdbTypes(stream, pointerSize(this.machine), this.label, typedef);
+    });
+  }
+
+  /** Items (IPI): names of functions for inlined calls; null in PDBs from before VS 2012. */
+  get items(): TypeStream | null {
+    return this.part('items', null, () =>
+      this.info.hasIds && this.msf.streamSize(4) >= 56 ? new TypeStream(this.msf, 4, () => this.names) : null,
+    );
+  }
+
+  get procedures(): Procedures | null {
+    return this.part('procedures', null, () => {
+      const { dbi, addresses } = this;
+      if (dbi === null || addresses === null) return null;
+      return new Procedures(this.msf, dbi.modules, addresses, new ContributionIndex(dbi, addresses));
+    });
+  }
+
+  /** Private names over the publics; the publics alone when no module carries symbols. */
+  get symbols(): SymbolTable {
+    return this.part('symbols', this.publics, () => {
+      const { addresses, procedures, globals, publicRecords } = this;
+      if (addresses === null || procedures === null || !procedures.hasPrivate) return this.publics;
+      const { msf, machine } = this;
+      return guardTable(
+        this,
+        new PrivateSymbols({ msf, map: addresses, machine, procedures, globals, publics: publicRecords }),
+      );
+    });
+  }
+
+  /** Lines of a module by its index in `dbi.modules`; null when they cannot be read. */
+  lines(module: number): ModuleLines | null {
+    return this.part(`lines of module ${module}`, null, () => {
+      const found = this.procedures?.modules[module];
+      const { addresses } = this;
+      return found === undefined || addresses === null ? null : new ModuleLines(this.msf, found, addresses, this.names);
+    });
+  }
+
+  /** Source line of an RVA of the image; inside of an inlined call the line of the call. */
+  line(rva: number): SourceLine | undefined {
+    const { addresses, procedures } = this;
+    const source = addresses?.toSource(rva) ?? -1;
+    if (addresses === null || procedures === null || source < 0) return undefined;
+    const module = procedures.moduleAt(source);
+    const found = module < 0 ? undefined : this.lines(module)?.find(source);
+    if (found === undefined) return undefined;
+    return { file: found.file, line: found.line, rva: Math.max(0, rva - (source - found.rva)) as Rva };
+  }
+
+  /** Inlined calls that `rva` lies in, innermost first; empty without private symbols. */
+  inlineFrames(rva: number): InlineFrame[] {
+    return this.guard('inlined calls', [], () => this.#inlineFrames(rva));
+  }
+
+  #inlineFrames(rva: number): InlineFrame[] {
+    const { addresses, procedures, items } = this;
+    const source = addresses?.toSource(rva) ?? -1;
+    const hit = source < 0 || items === null ? undefined : procedures?.find(source);
+    if (hit === undefined || hit.chunk !== null || items === null) return [];
+    const sites = this.#inlineSites(hit.procedure.module, hit.procedure.record);
+    const offset = source - hit.start;
+    const lines = this.lines(hit.procedure.module);
+    const out: InlineFrame[] = [];
+    sites.forEach((site) => {
+      const range = site.ranges.find((r) => offset >= r.start && offset < r.end);
+      if (range === undefined) return;
+      const begin = lines?.inlinee(site.inlinee);
+      const file = begin === undefined ? undefined : lines?.path(range.file ?? begin.file);
+      out.push({
+        name: itemName(items, this.typeRecords, site.inlinee) ?? `<inlinee 0x${site.inlinee.toString(16)}>`,
+        file: file ?? null,
+        line: begin === undefined ? null : begin.line + range.lineOffset,
+      });
+    });
+    return out.reverse();
+  }
+
+  #inlineSites(module: number, record: number): readonly InlineSite[] {
+    return this.part(`inlined calls of module ${module} at ${record}`, [], () => {
+      const found = this.procedures?.modules[module];
+      return found === undefined ? [] : readInlineSites(moduleSymbolBytes(this.msf, found), record);
+    });
+  }
+
   debugInfo(): ModuleDebugInfo {
     return {
-      symbols: this.publics,
-      frameRecord: (rva) => this.frames?.find(rva),
-      line: () => undefined,
+      symbols: this.symbols,
+      frameRecord: (rva) => this.guard('frame data', undefined, () => this.frames?.find(rva)),
+      line: (rva) => this.guard('lines', undefined, () => this.line(rva)),
     };
   }
-}
 
-/** A table whose damaged parts answer "not found" and are noted as a problem of the PDB. */
-export function guardTable(pdb: PdbFile, table: SymbolTable): SymbolTable {
-  const guard = <T>(what: string, read: () => T): T | undefined => {
+  /** Runs `read` each time; a PdbError becomes a problem (once for each `what`) and `fallback` the value. */
+  guard<T>(what: string, fallback: T, read: () => T): T {
     try {
       return read();
     } catch (error) {
       if (!(error instanceof PdbError)) throw error;
-      pdb.part(`${what} of ${table.origin}`, undefined, () => {
+      this.part(`${what} (read)`, undefined, () => {
         throw error;
       });
-      return undefined;
+      return fallback;
     }
+  }
+}
+
+/** A function that was inlined at an address. `line` is the position inside of it. */
+export interface InlineFrame {
+  readonly name: string;
+  readonly file: string | null;
+  readonly line: number | null;
+}
+
+function pointerSize(machine: number): 4 | 8 {
+  return machine === MACHINE_AMD64 || machine === MACHINE_ARM64 || machine === 0x200 ? 8 : 4;
+}
+
+function emptyTypes(machine: number, origin: string): TypeTable {
+  return {
+    pointerSize: pointerSize(machine),
+    origin,
+    struct: () => undefined,
+    enumeration: () => undefined,
+    structNames: () => [],
   };
+}
+
+/** A table whose damaged parts answer "not found" and are noted as a problem of the PDB. */
+export function guardTable(pdb: PdbFile, table: SymbolTable): SymbolTable {
+  const guard = <T>(what: string, read: () => T): T | undefined =>
+    pdb.guard(`${table.origin} ${what}`, undefined, read);
   return {
     origin: table.origin,
     byName: (name) => guard('names', () => table.byName(name)),

@@ -61,6 +61,8 @@ export class Publics implements SymbolTable {
   readonly #addressMapAt: number;
   readonly #addressMapSize: number;
   #index: { rvas: RvaIndex; offsets: Uint32Array } | undefined;
+  /** By RVA before OMAP; only for images that have one. */
+  #sourceIndex: { rvas: RvaIndex; offsets: Uint32Array } | undefined;
   /** Names that differ from how they are stored, by display. */
   #displays: Map<string, number> | undefined;
   #folded: Map<string, number> | undefined;
@@ -97,9 +99,9 @@ export class Publics implements SymbolTable {
     };
   }
 
-  #symbol(offset: number): ModuleSymbol | undefined {
+  #symbol(offset: number, removed = false): ModuleSymbol | undefined {
     const record = this.record(offset);
-    if (record === null || record.rva < 0) return undefined;
+    if (record === null || (record.rva < 0 && !removed)) return undefined;
     // Flags are absent from ST records and from PDBs whose every flag is zero; then nobody knows.
     const known = record.flags !== 0;
     return {
@@ -112,29 +114,51 @@ export class Publics implements SymbolTable {
   }
 
   byName(name: string): ModuleSymbol | undefined {
-    for (const exact of [true, false]) {
-      const found = this.#byHash(name, exact);
-      if (found !== undefined) return found;
-      const other = this.#byDisplay(name, exact);
-      if (other !== undefined) return other;
+    return this.find(name, true) ?? this.find(name, false);
+  }
+
+  /** By stored name or display, in the case given or in any. */
+  find(name: string, exact: boolean): ModuleSymbol | undefined {
+    return this.#byHash(name, exact) ?? this.#byDisplay(name, exact) ?? (exact ? this.#byScan(name) : undefined);
+  }
+
+  /**
+   * lld (seen with 19) files names of exactly 8 characters in a wrong bucket: it hashes a COFF short name past its end.
+   * A name that the hash does not have is looked for among all records.
+   */
+  #byScan(name: string): ModuleSymbol | undefined {
+    const wanted = encodeName(name);
+    const { offsets } = this.#load();
+    const bytes = this.#records.all();
+    for (const offset of offsets) {
+      const at = layout(u16(bytes, offset + 2));
+      if (at === null) continue;
+      const start = offset + at.name + (at.isSt ? 1 : 0);
+      const end = offset + u16(bytes, offset) + 2;
+      if (start + wanted.length > end) continue;
+      let same = 0;
+      while (same < wanted.length && bytes[start + same] === wanted[same]) same++;
+      if (same < wanted.length) continue;
+      const ends = at.isSt ? bytes[start - 1] === wanted.length : start + same === end || bytes[start + same] === 0;
+      if (ends) return this.#symbol(offset);
     }
     return undefined;
   }
 
   /** By stored name, on x86 also with the C decorations: touches a few blocks. */
   #byHash(name: string, exact: boolean): ModuleSymbol | undefined {
-    const plain = this.#find(name, exact);
+    const plain = this.#stored(name, exact);
     if (plain !== undefined || this.#machine !== 0x14c || name.startsWith('?')) return plain;
-    const underscored = this.#find(`_${name}`, exact);
+    const underscored = this.#stored(`_${name}`, exact);
     if (underscored !== undefined) return underscored;
     for (let n = 0; n <= MAX_ARGUMENT_BYTES; n += 4) {
-      const found = this.#find(`_${name}@${n}`, exact) ?? this.#find(`@${name}@${n}`, exact);
+      const found = this.#stored(`_${name}@${n}`, exact) ?? this.#stored(`@${name}@${n}`, exact);
       if (found !== undefined) return found;
     }
     return undefined;
   }
 
-  #find(name: string, exact: boolean): ModuleSymbol | undefined {
+  #stored(name: string, exact: boolean): ModuleSymbol | undefined {
     const wanted = exact ? name : name.toLowerCase();
     for (const offset of this.#hash.candidates(encodeName(name))) {
       const record = this.record(offset);
@@ -176,7 +200,17 @@ export class Publics implements SymbolTable {
     return folded === undefined ? undefined : this.#symbol(folded);
   }
 
+  /** After OMAP: the symbol that the code belonged to before it was moved, at the distance it had then. */
   nearest(rva: number): ModuleSymbol | undefined {
+    const source = this.#map.omapTo === null ? -1 : this.#map.toSource(rva);
+    if (source >= 0) {
+      const { rvas, offsets } = this.#loadSource();
+      const at = rvas.nearest(source);
+      const symbol = at < 0 ? undefined : this.#symbol(offsets[rvas.item(at)] ?? 0, true);
+      if (symbol === undefined) return undefined;
+      const start = rva - (source - (rvas.rvas[at] ?? 0));
+      return start === symbol.rva ? symbol : { ...symbol, rva: Math.max(0, start) as Rva };
+    }
     const { rvas, offsets } = this.#load();
     const at = rvas.nearest(rva);
     return at < 0 ? undefined : this.#symbol(offsets[rvas.item(at)] ?? 0);
@@ -230,7 +264,18 @@ export class Publics implements SymbolTable {
   }
 
   #load(): { rvas: RvaIndex; offsets: Uint32Array } {
-    if (this.#index !== undefined) return this.#index;
+    if (this.#index === undefined) this.#index = this.#indexed((section, offset) => this.#map.rva(section, offset));
+    return this.#index;
+  }
+
+  #loadSource(): { rvas: RvaIndex; offsets: Uint32Array } {
+    if (this.#sourceIndex === undefined) {
+      this.#sourceIndex = this.#indexed((section, offset) => this.#map.sourceRva(section, offset));
+    }
+    return this.#sourceIndex;
+  }
+
+  #indexed(toRva: (section: number, offset: number) => number): { rvas: RvaIndex; offsets: Uint32Array } {
     const all = this.#offsets();
     const bytes = this.#records.all();
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -251,14 +296,13 @@ export class Publics implements SymbolTable {
         section = view.getUint16(offset + 8, true);
       } else continue;
       if (offset + view.getUint16(offset, true) + 2 > bytes.length) continue;
-      const rva = this.#map.rva(section, symbolOffset);
+      const rva = toRva(section, symbolOffset);
       if (rva < 0) continue;
       rvas[count] = rva;
       offsets[count] = offset;
       count++;
     }
-    this.#index = { rvas: new RvaIndex(rvas.subarray(0, count)), offsets: offsets.subarray(0, count) };
-    return this.#index;
+    return { rvas: new RvaIndex(rvas.subarray(0, count)), offsets: offsets.subarray(0, count) };
   }
 }
 
