@@ -79,6 +79,8 @@ export interface CommandResult<Row = unknown> {
 export interface Command {
   /** `!thread`, `k`, `.trap`; every spelling that runs it. */
   readonly names: readonly string[];
+  /** More spellings than can be listed: `kvnL`. */
+  readonly pattern?: RegExp;
   readonly summary: string;
   readonly usage: string;
   /** How faithful the output is to WinDbg's, for docs/commands.md. */

@@ -1,0 +1,114 @@
+import type { Va } from '@dumpscope/core';
+import type { Instruction } from '@dumpscope/cpu';
+import type { Registers, Target } from '../../target/model.ts';
+import type { Session } from '../command.ts';
+import { engineAddress, hexDigits } from '../format/address.ts';
+import { effectiveAddress, shownOperand } from '../session/effective-address.ts';
+import { instructionAt } from '../session/scope.ts';
+import { sessionMemory } from '../session/session.ts';
+import { conditionHolds } from './condition.ts';
+
+export interface InstructionRow {
+  readonly address: bigint;
+  /** Hex of the instruction; null where its bytes are missing. */
+  readonly bytes: string | null;
+  readonly mnemonic: string;
+  readonly operands: string;
+  readonly symbol: string | null;
+  readonly target: bigint | null;
+  readonly gap: string | null;
+}
+
+/** `nt!Foo+0x10`, or null where no module holds the address. */
+export function symbolText(target: Target, address: bigint): string | null {
+  const name = target.nameOf(address);
+  return name.module === null ? null : name.text;
+}
+
+function hexBytes(bytes: Uint8Array): string {
+  let text = '';
+  for (const byte of bytes) text += hexDigits(byte, 2);
+  return text;
+}
+
+function symbolizer(target: Target): (address: Va) => string | undefined {
+  return (address) => symbolText(target, address) ?? undefined;
+}
+
+export function instructionRow(session: Session, instruction: Instruction): InstructionRow {
+  const { target } = session;
+  const { mnemonic, operands } = target.disassembler.format(instruction, symbolizer(target));
+  return {
+    address: instruction.address,
+    bytes: hexBytes(instruction.bytes),
+    mnemonic,
+    operands,
+    symbol: symbolText(target, instruction.address),
+    target: instruction.target,
+    gap: null,
+  };
+}
+
+/** A row for bytes that cannot be read or are no instruction. */
+export function missingRow(session: Session, address: bigint, byte: number | null, gap: string | null): InstructionRow {
+  return {
+    address,
+    bytes: byte === null ? null : hexDigits(byte, 2),
+    mnemonic: '???',
+    operands: '',
+    symbol: symbolText(session.target, address),
+    target: null,
+    gap,
+  };
+}
+
+/**
+ * `fffff804`789a115c ff15fe0e0000    call    qword ptr [Driver+0x2060 (fffff804`789a2060)]`: the bytes fill 16 columns, the
+ * mnemonic 8; `.asm no_code_bytes` drops the bytes.
+ */
+export function instructionLine(session: Session, row: InstructionRow, suffix = ''): string {
+  const address = engineAddress(row.address, session.target);
+  const shown = row.bytes ?? '??';
+  const bytes = session.asmOptions.has('no_code_bytes') ? '' : `${shown.length >= 16 ? `${shown} ` : shown.padEnd(16)}`;
+  // WinDbg keeps the mnemonic's padding only in front of operands.
+  const text = row.operands === '' && suffix === '' ? row.mnemonic : `${row.mnemonic.padEnd(7)} ${row.operands}`;
+  return `${address} ${bytes}${text.trimEnd()}${suffix === '' ? '' : ` ${suffix}`}`;
+}
+
+/** What stands behind the current instruction: `ds:0023:00000004=????????`, `[br=1]`; empty when there is nothing. */
+export function operandValue(session: Session, instruction: Instruction, registers: Registers): string {
+  const { target } = session;
+  if (instruction.condition !== null && instruction.flow === 'conditional') {
+    const holds = registers.flags === null ? null : conditionHolds(instruction.condition, registers.flags);
+    return holds === null ? '' : `[br=${holds ? 1 : 0}]`;
+  }
+  const operand = shownOperand(instruction);
+  const address = operand === null ? null : effectiveAddress(operand, registers);
+  if (operand === null || address === null) return '';
+  const selector = target.pointerSize === 4 ? `${hexDigits(registers.values.get(operand.segment) ?? 0n, 4)}:` : '';
+  const size = Math.min(operand.size, 8);
+  const value = readNumber(session, address, size);
+  const isCall = instruction.flow === 'indirect-call' || instruction.flow === 'indirect-jump';
+  const symbol = isCall && value !== null ? symbolText(target, value) : null;
+  const shown = symbol !== null ? `{${symbol}}` : value === null ? '?'.repeat(size * 2) : hexDigits(value, size * 2);
+  return `${operand.segment}:${selector}${engineAddress(address, target)}=${shown}`;
+}
+
+function readNumber(session: Session, address: Va, size: number): bigint | null {
+  const bytes = sessionMemory(session).bytes(address, size);
+  return bytes === undefined ? null : bytes.reduceRight((value, byte) => (value << 8n) | BigInt(byte), 0n);
+}
+
+/** Header and instruction at the current PC, as `r` and `.trap` end. */
+export function currentInstructionLines(session: Session, registers: Registers): string[] {
+  const symbol = symbolText(session.target, registers.pc);
+  const header = symbol === null ? [] : [`${symbol}:`];
+  const instruction = instructionAt(session, registers.pc);
+  if (instruction === null) {
+    return [...header, instructionLine(session, missingRow(session, registers.pc, null, null))];
+  }
+  return [
+    ...header,
+    instructionLine(session, instructionRow(session, instruction), operandValue(session, instruction, registers)),
+  ];
+}

@@ -1,0 +1,36 @@
+import { evaluateMasm } from '../../expressions/masm.ts';
+import { type Command, CommandError, defineCommand } from '../command.ts';
+import { hexDigits } from '../format/address.ts';
+import { result } from '../format/lines.ts';
+import { sessionScope } from '../session/scope.ts';
+import { currentRegisters } from '../session/session.ts';
+import { frameRow, stackLines, walk } from '../stack/stack-format.ts';
+import { registerBlock } from './register-block.ts';
+
+export const frameCommand: Command = defineCommand({
+  names: ['.frame'],
+  summary: 'choose the stack frame; /c takes its registers as context',
+  usage: '.frame [/c] [/r] [number]',
+  fidelity: 'The frame line as in WinDbg. Registers of older frames are those the unwinder recovered.',
+  run(session, args) {
+    const option = /^\/([cr])\s*/.exec(args);
+    const text = option === null ? args : args.slice(option[0].length);
+    const start = currentRegisters(session);
+    if (start === null) throw new CommandError(`Unable to get the stack of processor ${session.processor}`);
+    const number = text === '' ? session.frame : Number(evaluateMasm(text, sessionScope(session)).value);
+    const trace = walk(session, start, Math.min(number, 0xffff) + 1);
+    const frame = trace.frames[number];
+    if (frame === undefined)
+      throw new CommandError(`Cannot find frame 0x${number.toString(16)}, previous scope unchanged`);
+    const options = { args: false, verbose: false, clean: false, numbers: true, distance: false, sourceLines: true };
+    const lines = stackLines(session.target, { ...trace, frames: [frame] }, options).slice(-1);
+    session.frame = number;
+    if (option?.[1] === 'c') {
+      session.context = frame.registers;
+      session.contextCommand = `.frame /c ${hexDigits(number, 2)}`;
+      session.frame = 0;
+    }
+    if (option !== null) lines.push(...registerBlock(frame.registers));
+    return result([frameRow(session.target, frame)], lines);
+  },
+});

@@ -1,0 +1,94 @@
+import { type Command, CommandError, defineCommand } from '../command.ts';
+import { result } from '../format/lines.ts';
+
+const RADIXES: readonly string[] = ['8', '10', '16'];
+
+export const radixCommand: Command = defineCommand({
+  names: ['n'],
+  summary: 'show or set the default radix of numbers',
+  usage: 'n [8|10|16]',
+  fidelity: 'As in WinDbg.',
+  run(session, args) {
+    if (args !== '') {
+      // The argument itself is always decimal.
+      if (!RADIXES.includes(args)) throw new CommandError('Syntax error', { at: 0 });
+      session.radix = Number(args);
+    }
+    return result([{ radix: session.radix }], [`base is ${session.radix}`]);
+  },
+});
+
+const ASM_OPTIONS: readonly string[] = ['ignore_output_width', 'no_code_bytes', 'source_line', 'verbose'];
+
+export const asmCommand: Command = defineCommand({
+  names: ['.asm', '.asm-'],
+  summary: 'show or set disassembly options',
+  usage: '.asm [no_code_bytes|…] | .asm- option',
+  fidelity: 'no_code_bytes works; the other options are remembered and change nothing.',
+  run(session, args) {
+    const off = args.startsWith('-');
+    const words = args
+      .replace(/^-/, '')
+      .split(/\s+/)
+      .filter((w) => w !== '');
+    for (const word of words) {
+      const option = ASM_OPTIONS.find((o) => o === word.toLowerCase());
+      if (option === undefined) throw new CommandError('Syntax error', { at: args.indexOf(word) });
+      if (off) session.asmOptions.delete(option);
+      else session.asmOptions.add(option);
+    }
+    const set = ASM_OPTIONS.filter((o) => session.asmOptions.has(o));
+    return result([{ options: set }], [`Assembly options: ${set.length === 0 ? '<default>' : set.join(' ')}`]);
+  },
+});
+
+const MACHINES = { x86: 'x86 compatible (x86)', x64: 'x64 (AMD64)', arm64: 'ARM 64-bit (AArch64) (ARM64)' } as const;
+
+export const machineCommand: Command = defineCommand({
+  names: ['.effmach'],
+  summary: 'show the processor architecture',
+  usage: '.effmach',
+  fidelity: "Shows the target's own machine; switching to another (WOW64) is not possible.",
+  run(session, args) {
+    const { arch } = session.target;
+    const wanted = args === '' || args === '.' || args === '#' ? arch : args.toLowerCase();
+    const own = { x86: ['x86'], x64: ['amd64', 'x64'], arm64: ['arm64'] }[arch];
+    if (wanted !== arch && !own.includes(wanted))
+      throw new CommandError(`Machine type ${args} is not that of the dump`);
+    return result([{ machine: arch }], [`Effective machine: ${MACHINES[arch]}`]);
+  },
+});
+
+export const evaluatorCommand: Command = defineCommand({
+  names: ['.expr'],
+  summary: 'show or set the evaluator of ? and r',
+  usage: '.expr [/s masm|c++]',
+  fidelity: 'As in WinDbg for ?, .formats and r; addresses of other commands are always MASM expressions.',
+  run(session, args) {
+    const wanted = /^\/s\s+(\S+)$/i.exec(args)?.[1]?.toLowerCase();
+    if (wanted === 'masm' || wanted === 'c++') session.evaluator = wanted;
+    else if (args !== '') throw new CommandError('Syntax error', { at: 0 });
+    const name =
+      session.evaluator === 'masm' ? 'MASM - Microsoft Assembler expressions' : 'C++ - C++ source expressions';
+    return result([{ evaluator: session.evaluator }], [`Current expression evaluator: ${name}`]);
+  },
+});
+
+export const echoCommand: Command = defineCommand({
+  names: ['.echo'],
+  summary: 'print text',
+  usage: '.echo text',
+  fidelity: 'As in WinDbg.',
+  run: (_session, args) => result([{ text: args }], [args.replace(/^"(.*)"$/, '$1')]),
+});
+
+export const quitCommand: Command = defineCommand({
+  names: ['q', 'qq', 'qd'],
+  summary: 'end the session',
+  usage: 'q',
+  fidelity: 'As in WinDbg.',
+  run(session) {
+    session.quit = true;
+    return result([], ['quit:']);
+  },
+});
