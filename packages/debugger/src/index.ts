@@ -1,2 +1,17 @@
 export * from './commands/command.ts';
+export { baseBugcheckCode, bugcheckRow } from './nt/bugcheck.ts';
+export { bugcheckRows } from './nt/bugcheck-names.ts';
+export { encodeKdbg } from './nt/kdbg-decode.ts';
+export * from './target/answers.ts';
 export * from './target/model.ts';
+export { openTarget, type TargetOptions } from './target/open.ts';
+export { contextRegisters, isUserMode } from './target/registers.ts';
+export { type ArmUnwindData, readArmUnwindData } from './unwind/arm64-unwind-data.ts';
+export {
+  decodeUnwindInfo,
+  readUnwindInfo,
+  type UnwindCode,
+  type UnwindInfo,
+  uwop,
+  x64RegisterNames,
+} from './unwind/x64-unwind-info.ts';

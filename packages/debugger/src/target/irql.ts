@@ -1,0 +1,134 @@
+import { type Arch, type Memory, type Va, va } from '@dumpscope/core';
+import type { StructReader } from './fields.ts';
+import type { InterruptedContext } from './interrupted.ts';
+import type { Bugcheck, ContextTrust, Irql, StackKind } from './model.ts';
+
+/** IRQL of the interrupted code, each source in the order in which it can be trusted. */
+
+/** KTRAP_FRAME.PreviousIrql: x64 +29, ARM64 +3; Windows 10 x86 +47 where the layout has it. */
+export function trapFrameIrql(memory: Memory, arch: Arch, address: bigint, x86Offset: number | null): Irql | null {
+  const offset = arch === 'x64' ? 0x29 : arch === 'arm64' ? 3 : x86Offset;
+  if (offset === null) return null;
+  const at = va(address + BigInt(offset));
+  const level = memory.u8(at);
+  if (level === undefined || level > (arch === 'x86' ? 31 : 15)) return null;
+  return {
+    level,
+    kind: 'exact',
+    source: `trap frame ${address.toString(16).padStart(arch === 'x86' ? 8 : 16, '0')} PreviousIrql`,
+    address: at,
+  };
+}
+
+/**
+ * Task-priority register of the local APIC (FFFE0080) by the priority classes that the x86 APIC HAL programs. It is the
+ * level at the moment of the dump: 0xff only says that the dump was being written.
+ */
+const tprLevels: ReadonlyMap<number, number> = new Map([
+  [0x00, 0],
+  [0x3d, 1],
+  [0x41, 2],
+  [0xc1, 27],
+  [0xd1, 28],
+  [0xe1, 29],
+]);
+
+export interface IrqlInput {
+  readonly arch: Arch;
+  readonly memory: Memory;
+  readonly prcb: StructReader;
+  readonly trust: ContextTrust;
+  readonly interrupted: InterruptedContext | null;
+  readonly bugcheck: Bugcheck | null;
+  /** Stack that the interrupted code ran on. */
+  readonly stack: StackKind;
+  readonly dpcActive: boolean | null;
+  readonly userMode: boolean;
+  readonly x86IrqlOffset: number | null;
+}
+
+function atBugcheck(input: IrqlInput): Irql | null {
+  const saved = input.prcb.number('DebuggerSavedIRQL');
+  if (saved !== null && saved <= 31)
+    return {
+      level: saved,
+      kind: 'exact',
+      source: 'DebuggerSavedIRQL, the level at the bugcheck',
+      address: input.prcb.fieldAddress('DebuggerSavedIRQL'),
+    };
+  const cr8 = input.arch === 'x64' ? input.prcb.number('ProcessorState.SpecialRegisters.Cr8') : null;
+  if (cr8 !== null && cr8 <= 15)
+    return {
+      level: cr8,
+      kind: 'exact',
+      source: 'Cr8, the level at the bugcheck',
+      address: input.prcb.fieldAddress('ProcessorState.SpecialRegisters.Cr8'),
+    };
+  return null;
+}
+
+/** The level, its source, or null where nothing in the dump tells. */
+export function interruptedIrql(input: IrqlInput): Irql | null {
+  const { arch, interrupted, bugcheck } = input;
+  if (input.userMode && interrupted !== null)
+    return {
+      level: 0,
+      kind: 'exact',
+      source: 'user mode runs at PASSIVE_LEVEL',
+      address: interrupted.registers.address,
+    };
+  const trap = interrupted?.trapFrame ?? null;
+  // Only interrupts record the level: an exception leaves the field as it was.
+  if (trap !== null && interrupted?.byInterrupt === true) {
+    const irql = trapFrameIrql(input.memory, arch, trap, input.x86IrqlOffset);
+    if (irql !== null) return irql;
+    if (arch === 'x86') {
+      const tpr = input.memory.u32(0xfffe0080n);
+      const level = tpr === undefined ? undefined : tprLevels.get(tpr & 0xff);
+      if (level !== undefined)
+        return {
+          level,
+          kind: 'exact',
+          source: `local APIC TPR fffe0080 = ${(tpr ?? 0).toString(16)}`,
+          address: va(0xfffe0080n),
+        };
+    }
+  }
+  if (input.trust === 'bugchecking' && bugcheck !== null) {
+    // Parameter 2 of the two page-fault-at-raised-IRQL codes is the level of the access.
+    if (bugcheck.baseCode === 0xa || bugcheck.baseCode === 0xd1) {
+      const level = Number(bugcheck.parameters[1] & 0xffn);
+      if (level <= 31) return { level, kind: 'exact', source: 'bug check parameter 2', address: null };
+    }
+    // Neither a call of KeBugCheckEx nor an exception raises the level; an interrupt does.
+    if (interrupted?.byInterrupt !== true) {
+      const irql = atBugcheck(input);
+      if (irql !== null) return irql;
+    }
+  }
+  return impliedIrql(input.arch, input.stack, input.dpcActive, interrupted?.registers.flags ?? null);
+}
+
+/**
+ * The least that the place implies. On a frozen processor Cr8 is the freezer's own 15 and DebuggerSavedIRQL the 0 that
+ * nobody wrote (seen on every one of the real dumps): neither is asked.
+ */
+export function impliedIrql(
+  arch: Arch,
+  stack: StackKind,
+  dpcActive: boolean | null,
+  flags: number | null,
+): Irql | null {
+  void flags;
+  const minimum = (level: number, source: string, address: Va | null = null): Irql => ({
+    level,
+    kind: 'minimum',
+    source,
+    address,
+  });
+  if (stack === 'nmi' || stack === 'double-fault') return minimum(arch === 'x86' ? 31 : 15, `on the ${stack} stack`);
+  if (stack === 'isr') return minimum(3, 'on the interrupt stack');
+  if (stack === 'dpc') return minimum(2, 'on the DPC stack');
+  if (dpcActive === true) return minimum(2, 'DpcRoutineActive');
+  return null;
+}

@@ -1,0 +1,470 @@
+import { type Arch, type Dump, Memory, type Va, va } from '@dumpscope/core';
+import { type CodeReader, createDisassembler, type Disassembler } from '@dumpscope/cpu';
+import type { SymbolRequest, TypeTable } from '@dumpscope/symbols';
+import { readBugcheck } from '../nt/bugcheck.ts';
+import { type KdbgLocation, locateKdbg } from '../nt/kdbg-locate.ts';
+import type { UnwindPorts } from '../unwind/ports.ts';
+import { FRAME_LIMIT, walkStack } from '../unwind/walk.ts';
+import { noAnswers, type SymbolAnswers } from './answers.ts';
+import { FieldFinder } from './fields.ts';
+import { ImageBackedMemory } from './image-memory.ts';
+import { trapFrameIrql } from './irql.ts';
+import { emptyTable } from './layout-table.ts';
+import { type ChosenLayouts, chooseLayouts } from './layouts.ts';
+import { LimitList } from './limits.ts';
+import type {
+  Bugcheck,
+  Irql,
+  Kdbg,
+  Layouts,
+  Limit,
+  Name,
+  Process,
+  Registers,
+  StackRange,
+  StackTrace,
+  Target,
+  Thread,
+  TimeInfo,
+  UnloadedModule,
+  WalkOptions,
+} from './model.ts';
+import { type LoadedModule, makeModules } from './module.ts';
+import { kernelFromList, listModules, listUnloaded } from './module-list.ts';
+import { bareName, ModuleMap, nameInModule, resolveName } from './naming.ts';
+import { locateProcessorBlocks, overlayTriage, type ProcessorBlocks } from './prcbs.ts';
+import { KernelProcess } from './process.ts';
+import { INTERRUPT_WALK, type KernelProcessor, makeProcessors, type ProcessorList } from './processors.ts';
+import { contextRecord, trapFrameRecord } from './registers.ts';
+import { inStack, threadStack } from './stacks.ts';
+import { KernelThread } from './thread.ts';
+import { ThreadLists } from './thread-lists.ts';
+import { readTime } from './time.ts';
+import { makePorts } from './unwind-ports.ts';
+
+export interface TargetOptions {
+  /** Files besides the dump. */
+  readonly answers?: SymbolAnswers;
+  /** Layouts to use whatever the dump says; they count as approximate. */
+  readonly layout?: TypeTable;
+}
+
+/** Opens what is inside a dump. Nothing is read before it is asked for. */
+export function openTarget(dump: Dump, options: TargetOptions = {}): Target {
+  return new OpenedTarget(dump, options);
+}
+
+/** Remembers the value of a getter. */
+class Lazy<T> {
+  readonly #make: () => T;
+  #value: { readonly value: T } | null = null;
+  #busy = false;
+
+  constructor(make: () => T) {
+    this.#make = make;
+  }
+
+  /** `during` answers calls that come back while the value is being made. */
+  get(during?: T): T {
+    if (this.#value !== null) return this.#value.value;
+    if (this.#busy && during !== undefined) return during;
+    this.#busy = true;
+    try {
+      this.#value = { value: this.#make() };
+    } finally {
+      this.#busy = false;
+    }
+    return this.#value.value;
+  }
+}
+
+class OpenedTarget implements Target {
+  readonly dump: Dump;
+  readonly arch: Arch;
+  readonly pointerSize: 4 | 8;
+  readonly memory: Memory;
+  readonly disassembler: Disassembler;
+  readonly code: CodeReader;
+  readonly #answers: SymbolAnswers;
+  readonly #options: TargetOptions;
+  /** The dump's own bytes. */
+  readonly #raw: Memory;
+  readonly #limits = new LimitList();
+  readonly #threads = new Map<bigint, KernelThread>();
+  readonly #processes = new Map<bigint, KernelProcess>();
+  readonly #memories = new Map<number, Memory>();
+
+  constructor(dump: Dump, options: TargetOptions) {
+    this.dump = dump;
+    this.arch = dump.arch;
+    this.pointerSize = dump.pointerSize;
+    this.#options = options;
+    this.#answers = options.answers ?? noAnswers;
+    this.#raw = new Memory(dump.memory());
+    this.memory =
+      options.answers === undefined
+        ? this.#raw
+        : new Memory(
+            new ImageBackedMemory(dump.memory(), dump.triage === null ? 0x1000 : 0x40, (address) =>
+              this.#moduleMap.get(emptyMap).find(address),
+            ),
+          );
+    this.disassembler = createDisassembler(dump.arch);
+    this.code = (address, length) => this.memory.bytes(address, length) ?? null;
+  }
+
+  readonly #kernelPlace = new Lazy(() => kernelFromList(this.dump, this.#raw));
+
+  readonly #kdbgLocation = new Lazy((): KdbgLocation => {
+    const location = locateKdbg(this.dump, this.#raw, { kernel: this.#kernelPlace.get(), symbol: null });
+    if (location.kdbg === null)
+      this.#limits.add('KDDEBUGGER_DATA64', location.how, 'the page that holds it, or the PDB of nt', 'processors');
+    return location;
+  });
+
+  readonly #modules = new Lazy((): readonly LoadedModule[] =>
+    makeModules(
+      {
+        arch: this.arch,
+        memory: this.memory,
+        answers: this.#answers,
+        limits: this.#limits,
+        kernelSymbols: () => {
+          const layouts = this.#layouts.get(duringChoice);
+          return layouts.symbols === null ? null : { table: layouts.symbols, pdb: layouts.pdb };
+        },
+      },
+      listModules(this.dump, this.#raw, this.#kdbgLocation.get().kdbg, this.#limits),
+    ),
+  );
+
+  readonly #moduleMap = new Lazy(() => new ModuleMap(this.#modules.get()));
+
+  /** Address of the triage dump's own KPRCB; its thread and process become readable as well. */
+  readonly #triagePrcb = new Lazy((): Va | null =>
+    overlayTriage(this.dump, this.#kdbgLocation.get().kdbg, this.#limits),
+  );
+
+  readonly #blocks = new Lazy((): ProcessorBlocks => {
+    const triage = this.#triagePrcb.get();
+    const kdbg = this.#kdbgLocation.get().kdbg;
+    const symbol = kdbg?.pointer('KiProcessorBlock') == null ? this.#kernelSymbol('KiProcessorBlock') : null;
+    const found = locateProcessorBlocks(this.dump, this.#raw, kdbg, symbol, triage);
+    if (found.note !== null) this.#limits.add('processors', found.note, null, 'processors');
+    return found;
+  });
+
+  readonly #layouts = new Lazy((): ChosenLayouts => {
+    const modules = this.#modules.get();
+    const first = modules[0];
+    const chosen = chooseLayouts({
+      dump: this.dump,
+      memory: this.#raw,
+      kdbg: this.#kdbgLocation.get().kdbg,
+      kernel: first?.isKernel === true ? first : null,
+      answers: this.#answers,
+      prcbs: this.#blocks.get().blocks,
+      override: this.#options.layout ?? null,
+    });
+    if (chosen.trust !== 'exact')
+      this.#limits.add(
+        'layouts of kernel structures',
+        chosen.trust === 'none' ? chosen.how : `approximate: ${chosen.how}`,
+        'the PDB of nt',
+      );
+    return chosen;
+  });
+
+  /** Names from the kernel's PDB or exports only: usable while layouts are being chosen. */
+  #kernelSymbol(name: string): Va | null {
+    const kernel = this.#modules.get()[0];
+    if (kernel?.isKernel !== true) return null;
+    const pdb = kernel.openedPdb();
+    const symbol = pdb?.debugInfo().symbols.byName(name) ?? kernel.exports?.byName(name);
+    return symbol === undefined ? null : va(kernel.base + BigInt(symbol.rva));
+  }
+
+  /** A kernel variable by any table of names. */
+  #variable(name: string): Va | null {
+    const kernel = this.kernel as LoadedModule | null;
+    const symbol = kernel?.debugInfo?.symbols.byName(name) ?? kernel?.exports?.byName(name);
+    return kernel === null || symbol === undefined ? null : va(kernel.base + BigInt(symbol.rva));
+  }
+
+  get layouts(): Layouts {
+    return this.#layouts.get();
+  }
+
+  get kdbg(): Kdbg | null {
+    return this.#kdbgLocation.get().kdbg;
+  }
+
+  get kdbgNote(): string {
+    return this.#kdbgLocation.get().how;
+  }
+
+  readonly #build = new Lazy((): string | null => {
+    const at = this.kdbg?.pointer('NtBuildLab') ?? this.#variable('NtBuildLab');
+    const bytes = at === null ? new Uint8Array(0) : this.#raw.prefix(at, 64);
+    let text = '';
+    for (const byte of bytes) {
+      if (byte < 0x20 || byte > 0x7e) break;
+      text += String.fromCharCode(byte);
+    }
+    return text === '' ? null : text;
+  });
+
+  get build(): string | null {
+    return this.#build.get();
+  }
+
+  get modules(): readonly LoadedModule[] {
+    return this.#modules.get();
+  }
+
+  readonly #unloaded = new Lazy(() => listUnloaded(this.dump, this.#raw, this.kdbg));
+
+  get unloadedModules(): readonly UnloadedModule[] {
+    return this.#unloaded.get();
+  }
+
+  get kernel(): LoadedModule | null {
+    const first = this.modules[0];
+    return first?.isKernel === true ? first : null;
+  }
+
+  moduleAt(address: bigint): LoadedModule | undefined {
+    return this.#moduleMap.get().find(address);
+  }
+
+  nameOf(address: bigint): Name {
+    const module = this.moduleAt(address);
+    return module === undefined ? bareName(address) : nameInModule(this.arch, module, Number(address - module.base));
+  }
+
+  resolve(name: string): Va | undefined {
+    return resolveName(this.modules, name);
+  }
+
+  readonly #bugcheck = new Lazy(() => readBugcheck(this.dump.header));
+
+  get bugcheck(): Bugcheck | null {
+    return this.#bugcheck.get().bugcheck;
+  }
+
+  get bugcheckNote(): string | null {
+    return this.#bugcheck.get().note;
+  }
+
+  readonly #processorList = new Lazy((): ProcessorList => {
+    const { blocks, triageNumber } = this.#blocks.get();
+    const layouts = this.#layouts.get();
+    return makeProcessors({
+      dump: this.dump,
+      arch: this.arch,
+      memory: this.memory,
+      fields: layouts.fields,
+      bugcheck: this.bugcheck,
+      bugcheckHappened: this.bugcheck !== null,
+      blocks,
+      triageNumber,
+      thread: (address) => this.thread(address),
+      nameOf: (address) => this.nameOf(address),
+      isCode: (address) => this.#ports.get().place(address) === 'code',
+      stackAt: (address) => this.stackAt(address),
+      walk: (start) => this.walkStack(start, { limit: INTERRUPT_WALK }),
+      trapFrame: (address) => this.trapFrame(address),
+      contextRecord: (address) => this.contextRecord(address),
+      processors: () => this.processors,
+    });
+  });
+
+  get processors(): readonly KernelProcessor[] {
+    return this.#processorList.get().processors;
+  }
+
+  get processorNote(): string | null {
+    return this.#blocks.get().note;
+  }
+
+  get currentProcessor(): number {
+    return this.#processorList.get().current;
+  }
+
+  thread(address: bigint): KernelThread | null {
+    if (address === 0n) return null;
+    let thread = this.#threads.get(address);
+    if (thread === undefined) {
+      thread = new KernelThread(this.memory, this.#layouts.get().fields, address);
+      if (this.#threads.size > 50000) this.#threads.clear();
+      this.#threads.set(address, thread);
+    }
+    return thread;
+  }
+
+  process(address: bigint): KernelProcess | null {
+    if (address === 0n) return null;
+    let process = this.#processes.get(address);
+    if (process === undefined) {
+      process = new KernelProcess(this.memory, this.#layouts.get().fields, address);
+      if (this.#processes.size > 20000) this.#processes.clear();
+      this.#processes.set(address, process);
+    }
+    return process;
+  }
+
+  memoryOf(process: Va): Memory {
+    const base = this.dump.physical === null ? null : (this.process(process)?.directoryTableBase ?? null);
+    if (base === null) return this.memory;
+    let memory = this.#memories.get(base);
+    if (memory === undefined) {
+      memory = new Memory(this.dump.memory(base));
+      if (this.#memories.size > 256) this.#memories.clear();
+      this.#memories.set(base, memory);
+    }
+    return memory;
+  }
+
+  readonly #lists = new Lazy(
+    () =>
+      new ThreadLists({
+        memory: this.memory,
+        fields: this.#layouts.get().fields,
+        limits: this.#limits,
+        processHead: this.kdbg?.pointer('PsActiveProcessHead') ?? this.dump.header.psActiveProcessHead,
+        processors: () => this.processors,
+        process: (address) => this.process(address),
+        thread: (address) => this.thread(address),
+      }),
+  );
+
+  processes(): readonly Process[] {
+    return this.#lists.get().processes();
+  }
+
+  threadsOf(process: Process): readonly Thread[] {
+    return this.#lists.get().threadsOf(process);
+  }
+
+  threads(): readonly Thread[] {
+    return this.#lists.get().threads();
+  }
+
+  readonly #time = new Lazy(() =>
+    readTime({ dump: this.dump, memory: this.memory, kdbg: this.kdbg, symbol: (name) => this.#variable(name) }),
+  );
+
+  get time(): TimeInfo {
+    return this.#time.get();
+  }
+
+  trapFrame(address: bigint): Registers | null {
+    return trapFrameRecord(this.memory, this.arch, address);
+  }
+
+  contextRecord(address: bigint): Registers | null {
+    return contextRecord(this.memory, this.arch, address, `context record ${address.toString(16)}`);
+  }
+
+  trapFrameIrql(address: bigint): Irql | null {
+    const x86 =
+      this.arch === 'x86' ? (this.#layouts.get().fields.find('_KTRAP_FRAME', 'PreviousIrql')?.offset ?? null) : null;
+    return trapFrameIrql(this.memory, this.arch, address, x86);
+  }
+
+  readonly #ports = new Lazy(
+    (): UnwindPorts =>
+      makePorts({
+        arch: this.arch,
+        memory: this.memory,
+        code: this.code,
+        disassembler: this.disassembler,
+        moduleAt: (address) => this.moduleAt(address),
+        stackAt: (address) => this.stackAt(address),
+        pcrs: () => this.#blocks.get().blocks.flatMap((prcb) => (prcb === null ? [] : [va(prcb - 0x120n)])),
+      }),
+  );
+
+  walkStack(start: Registers, options: WalkOptions = {}): StackTrace {
+    const given = options.stack;
+    const ports = this.#ports.get();
+    const within: UnwindPorts =
+      given === undefined
+        ? ports
+        : { ...ports, stackBounds: (address) => (inStack(given, address) ? given : ports.stackBounds(address)) };
+    return walkStack({
+      ports: within,
+      arch: this.arch,
+      start,
+      limit: Math.max(1, Math.min(options.limit ?? FRAME_LIMIT, FRAME_LIMIT)),
+      stackKind: (sp) =>
+        given !== undefined && inStack(given, sp) ? given.kind : (this.stackAt(sp)?.kind ?? 'unknown'),
+    });
+  }
+
+  /** Stacks of processors first, then of all threads that lists lead to. */
+  stackAt(address: bigint): StackRange | null {
+    for (const processor of this.#processorList.get(noProcessors).processors)
+      for (const range of processor.stacks) if (inStack(range, address)) return range;
+    return this.#threadStacks.find(this, address);
+  }
+
+  readonly #threadStacks = new ThreadStacks();
+
+  get limits(): readonly Limit[] {
+    return this.#limits.items;
+  }
+
+  get requests(): readonly SymbolRequest[] {
+    const out: SymbolRequest[] = [];
+    for (const module of this.modules) {
+      const pdb = module.pdbRequest();
+      const image = module.image === null ? module.imageRequest() : null;
+      // A triage dump holds no RSDS record: the image comes first, its PDB's GUID from it.
+      if (pdb !== null && module.openedPdb() === null) out.push(pdb);
+      if (image !== null) out.push(image);
+    }
+    return out;
+  }
+}
+
+/** Stacks of threads that no processor runs, sorted once. */
+class ThreadStacks {
+  #sorted: StackRange[] | null = null;
+  #busy = false;
+
+  find(target: OpenedTarget, address: bigint): StackRange | null {
+    if (this.#sorted === null) {
+      if (this.#busy) return null;
+      this.#busy = true;
+      const ranges: StackRange[] = [];
+      for (const thread of target.threads()) {
+        const range = threadStack(thread, target.arch, null);
+        if (range !== null) ranges.push(range);
+      }
+      this.#sorted = ranges.sort((a, b) => (a.base < b.base ? -1 : a.base > b.base ? 1 : 0));
+      this.#busy = false;
+    }
+    let low = 0;
+    let high = this.#sorted.length;
+    while (low < high) {
+      const mid = (low + high) >>> 1;
+      if ((this.#sorted[mid]?.base ?? 0n) <= address) low = mid + 1;
+      else high = mid;
+    }
+    const range = this.#sorted[low];
+    return range !== undefined && inStack(range, address) ? range : null;
+  }
+}
+
+const emptyMap = new ModuleMap([]);
+const noProcessors: ProcessorList = { processors: [], current: 0 };
+/** Answers questions about layouts that come up while they are being chosen: nothing is known yet. */
+const duringChoice: ChosenLayouts = {
+  table: emptyTable(8),
+  trust: 'none',
+  how: 'being chosen',
+  fields: new FieldFinder(emptyTable(8), null),
+  symbols: null,
+  pdb: null,
+};

@@ -1,0 +1,115 @@
+import { type Arch, type Memory, type Va, va } from '@dumpscope/core';
+import type { CodeReader, Disassembler } from '@dumpscope/cpu';
+import { FunctionTable } from '../unwind/function-table.ts';
+import type { CodePlace, UnwindPorts } from '../unwind/ports.ts';
+import type { StackRange } from './model.ts';
+import type { LoadedModule } from './module.ts';
+import { tssOf } from './stacks.ts';
+
+export interface PortsInput {
+  readonly arch: Arch;
+  readonly memory: Memory;
+  readonly code: CodeReader;
+  readonly disassembler: Disassembler;
+  moduleAt(address: bigint): LoadedModule | undefined;
+  stackAt(address: bigint): StackRange | null;
+  /** KPCR addresses, to find the task that a double fault interrupted (x86). */
+  pcrs(): readonly Va[];
+}
+
+/** KTSS: registers of an interrupted task, by offset. */
+const tssRegisters: readonly (readonly [string, number])[] = [
+  ['eip', 0x20],
+  ['efl', 0x24],
+  ['eax', 0x28],
+  ['ecx', 0x2c],
+  ['edx', 0x30],
+  ['ebx', 0x34],
+  ['esp', 0x38],
+  ['ebp', 0x3c],
+  ['esi', 0x40],
+  ['edi', 0x44],
+];
+
+/** What unwinding asks of a target. */
+export function makePorts(input: PortsInput): UnwindPorts {
+  const { arch, memory } = input;
+  const tables = new Map<LoadedModule, FunctionTable | null>();
+  const starts = new Map<bigint, Va | null>();
+  const tableOf = (module: LoadedModule): FunctionTable | null => {
+    let table = tables.get(module);
+    if (table === undefined) {
+      const pdata = arch === 'x86' ? null : module.pdata;
+      table = pdata === null || arch === 'x86' ? null : new FunctionTable(memory, arch, module, pdata);
+      tables.set(module, table);
+    }
+    return table;
+  };
+  return {
+    memory,
+    code: input.code,
+    disassembler: input.disassembler,
+    lookup(pc) {
+      const module = input.moduleAt(pc);
+      if (module === undefined) return { kind: 'unknown', why: 'the pc lies in no module' };
+      const table = tableOf(module);
+      if (table === null) return { kind: 'unknown', why: `.pdata of ${module.name} is not in the dump` };
+      return table.lookup(Number(pc - module.base));
+    },
+    place(pc): CodePlace {
+      const module = input.moduleAt(pc);
+      if (module === undefined) return 'none';
+      const code = module.isCode(Number(pc - module.base));
+      // Without section headers every byte may be code; the headers themselves are none.
+      if (code === null) return pc - module.base >= 0x400n ? 'code' : 'data';
+      return code ? 'code' : 'data';
+    },
+    isSymbolStart(pc) {
+      const module = input.moduleAt(pc);
+      const symbols = module?.symbolOrigin === 'export' ? undefined : module?.debugInfo?.symbols;
+      if (module === undefined || symbols === undefined) return false;
+      return symbols.nearest(Number(pc - module.base))?.rva === Number(pc - module.base);
+    },
+    frameRecord(pc) {
+      const module = input.moduleAt(pc);
+      return module?.debugInfo?.frameRecord(Number(pc - module.base));
+    },
+    functionStart(pc) {
+      const known = starts.get(pc);
+      if (known !== undefined) return known;
+      const module = input.moduleAt(pc);
+      const extent = module?.extent(Number(pc - module.base)) ?? null;
+      const start = module === undefined || extent === null ? null : va(module.base + BigInt(extent.start));
+      if (starts.size > 20000) starts.clear();
+      starts.set(pc, start);
+      return start;
+    },
+    stackBounds(address) {
+      return input.stackAt(address);
+    },
+    taskRegisters(sp) {
+      if (arch !== 'x86') return null;
+      const here = input.stackAt(sp);
+      for (const [number, pcr] of input.pcrs().entries()) {
+        if (here !== null && here.processor !== null && here.processor !== number) continue;
+        const gdt = memory.pointer(pcr + 0x3cn);
+        const current = memory.pointer(pcr + 0x40n);
+        // The double-fault task's back link names the task that was interrupted; KPCR.TSS is that of the processor.
+        const fault = gdt === undefined ? null : tssOf(memory, gdt, 0x50);
+        const back = fault === null ? undefined : memory.u16(fault);
+        const linked = gdt === undefined || back === undefined || back === 0 ? null : tssOf(memory, gdt, back);
+        const tss = linked ?? (current === undefined || current < 0x80000000n ? null : current);
+        if (tss === null) continue;
+        const values = new Map<string, bigint>();
+        for (const [name, offset] of tssRegisters) {
+          const value = memory.u32(tss + BigInt(offset));
+          if (value !== undefined) values.set(name, BigInt(value));
+        }
+        const cs = memory.u16(tss + 0x4cn);
+        if (cs !== undefined) values.set('cs', BigInt(cs));
+        if ((values.get('eip') ?? 0n) !== 0n) return values;
+      }
+      return null;
+    },
+  };
+}
