@@ -405,14 +405,16 @@ class Parser {
       return this.#functionType(`${owner}::${sigil.trim()}${qualifiers}`, '', true);
     }
     const code = this.#next();
-    const target = QUALIFIERS[code] ?? fail();
+    let target = QUALIFIERS[code] ?? fail();
     const owner = code >= 'Q' && code <= 'T' ? `${this.#typeName()}::` : '';
     const mark = owner === '' ? sigil : ` ${owner}${sigil.trim()}`;
     const array = this.#peek() === 'Y';
     const to = this.#type();
+    // A pointer carries its own qualifiers twice when it is pointed to: `char * const &`.
+    if (to.pre.endsWith(target)) target = '';
     if (array) {
       return {
-        pre: this.#bounded(`${to.pre}${target} (${mark.trim()}${qualifiers}`),
+        pre: this.#bounded(`${to.pre.trimEnd()}${target} (${mark.trim()}${qualifiers}`),
         post: this.#bounded(`)${to.post}`),
       };
     }
@@ -426,7 +428,8 @@ class Parser {
     for (let i = 0; i < dimensions; i++) post += `[${this.#number()}]`;
     const qualifiers = this.#eat('$$C') ? (QUALIFIERS[this.#next()] ?? fail()) : '';
     const element = this.#type();
-    return { pre: element.pre + qualifiers, post: this.#bounded(post + element.post) };
+    // MSVC writes `char [3]`, `char (*)[3]`, and `char [0]` for an array without a bound.
+    return { pre: `${element.pre}${qualifiers} `, post: this.#bounded(post + element.post) };
   }
 
   /** `$$A6…` and `$$A8@@…`: a function as template argument. */

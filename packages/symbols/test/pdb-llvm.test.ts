@@ -8,12 +8,7 @@
  * - Types of version 19990903 and older with 16-bit indices and length-prefixed names, MSF 2.00, old line tables, old
  *   DBI headers: pdb-old.test.ts, on files written for the test.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { bytesSource } from '@dumpscope/core';
 import { describe, expect, it } from 'vitest';
-import { openPdb, type PdbFile } from '../src/pdb/index.ts';
 import { pdbRows } from '../src/pdb/rows.ts';
 import { builtPdbs, canBuild } from './pdb-build.ts';
 import {
@@ -28,30 +23,13 @@ import {
   llvmSummary,
   llvmTypes,
 } from './pdb-llvm.ts';
-
-const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../../..');
-const SHARED = process.env['DUMPSCOPE_SHARED'] ?? join(ROOT, '../shared');
-const NODE_PTY = process.env['DUMPSCOPE_NODE_PTY'] ?? join(ROOT, 'node_modules/node-pty');
-
-function pdbsBelow(folder: string): string[] {
-  if (!existsSync(folder)) return [];
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.pdb'))
-    .sort()
-    .map((name) => join(folder, name));
-}
+import { nodePtyFiles, openFile, sharedFiles } from './pdb-paths.ts';
 
 const hasLlvm = hasTool(LLVM_PDBUTIL);
-const shared = pdbsBelow(join(SHARED, 'symbols/pdb'));
-const nodePty = pdbsBelow(join(NODE_PTY, 'prebuilds'));
+const shared = sharedFiles(/\.pdb$/);
+const nodePty = nodePtyFiles(/\.pdb$/);
 if (!hasLlvm) console.log(`SKIPPED: ${LLVM_PDBUTIL} is not installed; PDBs are not compared with it`);
-if (shared.length === 0) console.log('SKIPPED: ../shared/symbols/pdb is absent; its PDBs are not compared');
-if (nodePty.length === 0) console.log('SKIPPED: node-pty is not installed; its PDBs are not compared');
 if (!canBuild()) console.log('SKIPPED: clang-19 or lld-link-19 is not installed; no PDBs are built');
-
-function open(path: string): PdbFile {
-  return openPdb(bytesSource(readFileSync(path), path));
-}
 
 /** Sorted lists are compared as text, so that a difference shows the first lines that differ. */
 function expectSame(ours: readonly string[], theirs: readonly string[]): void {
@@ -67,7 +45,7 @@ function expectSame(ours: readonly string[], theirs: readonly string[]): void {
 }
 
 function compare(path: string): void {
-  const pdb = open(path);
+  const pdb = openFile(path);
 
   it('summary and streams', () => {
     const summary = llvmSummary(path);
