@@ -1,1 +1,3 @@
+export * from './engine/diagnose.ts';
 export * from './report/report.ts';
+export * from './report/text.ts';

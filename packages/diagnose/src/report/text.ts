@@ -56,10 +56,7 @@ function renderFinding(finding: Finding, number: number, evidence: boolean): str
     'Blame',
     finding.blame.map((b) => `${b.function === null ? b.module : b.function} [${b.role}]: ${b.reason}`),
   );
-  section(
-    'Cleared',
-    finding.cleared.map((c) => `${c.what}: ${c.reason}`),
-  );
+  section('Cleared', grouped(finding.cleared));
   section('Downstream', finding.downstream);
   section('Assumed', finding.assumptions);
   section('Would change this', finding.wouldChange);
@@ -100,6 +97,13 @@ function processorTable(report: Report): string[] {
   const header = ['#', 'thread', 'image', 'state', 'IRQL', 'context', 'executing'];
   const widths = header.map((title, i) => Math.max(title.length, ...rows.map((row) => (row[i] ?? '').length)));
   return [header, ...rows].map((row) => `  ${row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  ')}`.trimEnd());
+}
+
+/** Cleared parties with the same reason on one line. */
+function grouped(cleared: Finding['cleared']): string[] {
+  const groups = new Map<string, string[]>();
+  for (const { what, reason } of cleared) groups.set(reason, [...(groups.get(reason) ?? []), what]);
+  return [...groups].map(([reason, whats]) => `${whats.join(', ').replace(/, processor (?=\d)/g, ', ')}: ${reason}`);
 }
 
 /** Limits with the same reason on one line: twenty-four processors without an image say it once. */

@@ -1,0 +1,23 @@
+/** Captured registers and memory in the shape that the abstract executor takes. */
+
+import { va } from '@dumpscope/core';
+import type { CpuState, MemoryPort } from '@dumpscope/cpu';
+import type { Registers, Target } from '@dumpscope/debugger';
+
+/** Null on ARM64, which the executor does not run. */
+export function cpuState(registers: Registers): CpuState | null {
+  if (registers.arch === 'arm64') return null;
+  return { arch: registers.arch, pc: registers.pc, registers: registers.values, flags: registers.flags };
+}
+
+export function capturedMemory(target: Target): MemoryPort {
+  const buffer = new Uint8Array(8);
+  const view = new DataView(buffer.buffer);
+  return {
+    read(address, size) {
+      if (target.memory.readInto(va(address), buffer.subarray(0, size)) !== size) return null;
+      if (size === 8) return view.getBigUint64(0, true);
+      return BigInt(size === 4 ? view.getUint32(0, true) : size === 2 ? view.getUint16(0, true) : view.getUint8(0));
+    },
+  };
+}

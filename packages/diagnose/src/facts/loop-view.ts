@@ -1,0 +1,68 @@
+/** A loop around an interrupted PC as the rules see it: what its exits wait for, and whether they can be taken. */
+import type { Module } from '@dumpscope/debugger';
+
+export interface WaitCell {
+  readonly address: bigint;
+  readonly size: number;
+  /** Captured value, null where the dump lacks it. */
+  readonly value: bigint | null;
+  /** Bits that the condition looks at; null for all. */
+  readonly mask: bigint | null;
+  /** Why it could not be read; null when it could. */
+  readonly gap: string | null;
+}
+
+export interface ExitView {
+  /** Address of the branch that leaves. */
+  readonly branch: bigint;
+  /** `leaves when ([a07be204] & 1) == 0`. */
+  readonly condition: string;
+  readonly cells: readonly WaitCell[];
+  /** Would it be taken with what was captured? */
+  readonly taken: boolean | null;
+  /** No instruction of the loop changes what it depends on, registers and cells alike. */
+  readonly invariant: boolean;
+  /** A store of the loop may reach one of its cells. */
+  readonly mayBeStored: boolean;
+  /** Does EFLAGS in the context equal what the last test leaves for the captured value? */
+  readonly flagsAgree: boolean | null;
+  readonly flagsText: string | null;
+}
+
+export type LoopShape =
+  | 'queued-wait'
+  | 'word-wait'
+  | 'shared-exclusive-wait'
+  | 'chain-valid-wait'
+  | 'poll'
+  | 'walk'
+  | 'counter'
+  | 'other';
+
+export interface LoopView {
+  readonly start: bigint;
+  readonly end: bigint;
+  readonly instructionCount: number;
+  readonly functionName: string | null;
+  readonly module: Module | null;
+  /** Frame of the walk in which the loop is: 0 the interrupted code itself, above it callers that call a helper. */
+  readonly frameIndex: number;
+  readonly exits: readonly ExitView[];
+  readonly shape: LoopShape;
+  /** Abstract execution from the captured state: repeats a state, leaves after so many iterations, or is unknown. */
+  readonly execution: {
+    readonly end: 'cycle' | 'exit' | 'unknown';
+    readonly iterations: number | null;
+    readonly text: string;
+  };
+  /** The loop writes nothing but registers and its stack. */
+  readonly stores: number;
+}
+
+/** No exit can be taken unless somebody else changes a cell. */
+export function blockedByCells(loop: LoopView): boolean {
+  return (
+    loop.exits.length > 0 &&
+    loop.exits.every((exit) => exit.taken === false && exit.invariant && !exit.mayBeStored && exit.cells.length > 0)
+  );
+}

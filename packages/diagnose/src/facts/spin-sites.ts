@@ -1,0 +1,114 @@
+/** Processors that cannot leave a loop with what the dump holds, and the loop of each. */
+
+import { type Va, vaAdd } from '@dumpscope/core';
+import { findLoopAround, type LoopAround } from '@dumpscope/cpu';
+import type { Frame, Processor, Registers, Target } from '@dumpscope/debugger';
+import { type Diagnosis, defineFact, type FactKey } from '../engine/diagnosis.ts';
+import type { Waiter } from '../locks/holder-place.ts';
+import { callInstruction } from './function-graph.ts';
+import type { LoopView } from './loop-view.ts';
+import { knownStacks, stackHolding } from './stacks.ts';
+import { viewLoop } from './view-loop.ts';
+
+export interface SpinSite {
+  readonly waiter: Waiter;
+  readonly loop: LoopView;
+  readonly siblings: FactKey<readonly SpinSite[]>;
+}
+
+export interface Unexamined {
+  readonly processor: Processor;
+  readonly why: string;
+}
+
+/** A leaf helper called from a loop is followed up this many frames. */
+const MAX_FRAMES_UP = 4;
+
+interface Examination {
+  readonly sites: readonly SpinSite[];
+  readonly unexamined: readonly Unexamined[];
+}
+
+const examination: FactKey<Examination> = defineFact('loops of processors', (diagnosis: Diagnosis) => {
+  const sites: SpinSite[] = [];
+  const unexamined: Unexamined[] = [];
+  for (const processor of diagnosis.target.processors) {
+    if (processor.idle === true) continue;
+    const registers = processor.interrupted;
+    if (registers === null) {
+      unexamined.push({ processor, why: processor.contextReason });
+      continue;
+    }
+    const found = examine(diagnosis, processor, registers);
+    if ('why' in found) unexamined.push({ processor, why: found.why });
+    else sites.push(...found.sites);
+  }
+  return { sites, unexamined };
+});
+
+export const spinSites: FactKey<readonly SpinSite[]> = defineFact(
+  'spin sites',
+  (diagnosis) => diagnosis.fact(examination).sites,
+);
+
+export const unexaminedProcessors: FactKey<readonly Unexamined[]> = defineFact(
+  'unexamined processors',
+  (diagnosis) => diagnosis.fact(examination).unexamined,
+);
+
+function examine(
+  diagnosis: Diagnosis,
+  processor: Processor,
+  registers: Registers,
+): { sites: SpinSite[] } | { why: string } {
+  const { target } = diagnosis;
+  const trace = target.walkStack(registers);
+  const stack = stackHolding(diagnosis.fact(knownStacks), registers.sp) ?? null;
+  const waiter: Waiter = { processor, registers, frames: trace.frames, stack };
+  if (target.memory.gap(registers.pc, 1) !== null)
+    return { why: `the code at ${target.nameOf(registers.pc).text} is not in the dump` };
+  for (const frame of trace.frames.slice(0, MAX_FRAMES_UP + 1)) {
+    // Behind a trap frame other code was interrupted: its loops are no callers of this one.
+    if (frame.index > 0 && trace.frames[frame.index - 1]?.trapFrame != null) break;
+    const around = loopAround(target, frame);
+    for (let loop = around?.loop ?? null; around != null && loop !== null; loop = loop.parent) {
+      const view = viewLoop(target, around, loop, frame);
+      if (view !== null && holds(view)) return { sites: [{ waiter, loop: view, siblings: spinSites }] };
+    }
+  }
+  return { sites: [] };
+}
+
+/** Worth a judgement: nothing shows that the loop ends by itself soon. */
+function holds(loop: LoopView): boolean {
+  return loop.execution.end !== 'exit' || loop.exits.some((exit) => exit.cells.length > 0 && loop.shape !== 'other');
+}
+
+function loopAround(target: Target, frame: Frame): LoopAround | null {
+  const pc = frame.index === 0 ? frame.pc : callBefore(target, frame.pc);
+  if (pc === null) return null;
+  const module = target.moduleAt(pc);
+  const bounds = module?.functionAt(Number(pc - module.base));
+  const hints =
+    module === undefined || bounds == null
+      ? {}
+      : bounds.end === null
+        ? { start: vaAdd(module.base, bounds.start) }
+        : { ranges: [{ start: vaAdd(module.base, bounds.start), end: vaAdd(module.base, bounds.end) }] };
+  return findLoopAround(target.code, target.disassembler, pc, hints);
+}
+
+/** The call instruction that ends at a return address, from the function's own decoding. */
+function callBefore(target: Target, returnAddress: bigint): Va | null {
+  const module = target.moduleAt(returnAddress);
+  const bounds = module?.functionAt(Number(returnAddress - module.base));
+  if (module === undefined || bounds == null) return null;
+  const start = vaAdd(module.base, bounds.start);
+  const around = findLoopAround(
+    target.code,
+    target.disassembler,
+    start,
+    bounds.end === null ? { start } : { ranges: [{ start, end: vaAdd(module.base, bounds.end) }] },
+  );
+  return callInstruction(around.graph, returnAddress)?.address ?? null;
+}

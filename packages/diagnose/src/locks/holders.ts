@@ -1,0 +1,86 @@
+/**
+ * Who holds a lock whose word does not say: frames, on any stack that can be walked, that stand between an acquire and
+ * its release by the code's own data flow. Falling strength: the spinning stack itself, running processors, threads that
+ * do not run. Visibility is counted, because "nobody" means nothing while stacks are unread.
+ */
+import { type Frame, type Processor, type Thread, threadRegisters } from '@dumpscope/debugger';
+import type { Diagnosis } from '../engine/diagnosis.ts';
+import { functionGraph, placeInGraph } from '../facts/function-graph.ts';
+import { lockEffects } from './call-effect.ts';
+import type { Waiter } from './holder-place.ts';
+import { holdAt } from './must-hold.ts';
+
+export interface Holder {
+  readonly by: 'self' | 'processor' | 'thread';
+  readonly processor: Processor | null;
+  readonly thread: Thread | null;
+  readonly frame: Frame;
+  readonly held: 'on-all-paths' | 'on-some-paths';
+  readonly acquiredAt: bigint | null;
+  /** Interrupt between the holding frame and the waiting code, for `self`. */
+  readonly trapFrame: bigint | null;
+}
+
+export interface HolderSearch {
+  readonly holders: readonly Holder[];
+  readonly processorsSeen: number;
+  readonly processorsTotal: number;
+  readonly stacksSeen: number;
+  readonly stacksTotal: number;
+}
+
+/** Threads beyond this are counted as unseen rather than walked; 20,000 threads of a hung server fit. */
+const MAX_THREADS = 40_000;
+
+export function findHolders(diagnosis: Diagnosis, waiter: Waiter, lock: bigint, waitingFrame: number): HolderSearch {
+  const { target } = diagnosis;
+  const holders: Holder[] = [];
+  const holdsIn = (frame: Frame): { held: Holder['held']; acquiredAt: bigint | null } | null => {
+    const graph = functionGraph(target, frame.pc);
+    const place = graph === null ? null : placeInGraph(graph, frame);
+    if (graph === null || place === null) return null;
+    const state = holdAt(graph, place.address, lockEffects(target, graph, frame, lock, null));
+    return state === null || state.held === 'no' ? null : { held: state.held, acquiredAt: state.acquiredAt[0] ?? null };
+  };
+
+  // The waiter's own stack: frames older than the one whose call is the acquire itself.
+  let trapFrame: bigint | null = null;
+  for (const frame of waiter.frames) {
+    const found = frame.index > waitingFrame ? holdsIn(frame) : null;
+    if (found !== null)
+      holders.push({ by: 'self', processor: waiter.processor, thread: null, frame, ...found, trapFrame });
+    if (frame.trapFrame !== null) trapFrame = frame.trapFrame;
+  }
+
+  let processorsSeen = 1;
+  for (const processor of target.processors) {
+    if (processor.number === waiter.processor.number) continue;
+    if (processor.interrupted === null || processor.contextTrust === 'stale' || processor.contextTrust === 'missing')
+      continue;
+    processorsSeen++;
+    for (const frame of target.walkStack(processor.interrupted).frames) {
+      const found = holdsIn(frame);
+      if (found !== null) holders.push({ by: 'processor', processor, thread: null, frame, ...found, trapFrame: null });
+    }
+  }
+
+  const running = new Set(target.processors.map((processor) => processor.currentThread));
+  const threads = target.threads().filter((thread) => !running.has(thread.address));
+  let stacksSeen = 0;
+  for (const thread of threads.slice(0, MAX_THREADS)) {
+    const start = threadRegisters(target, thread.address);
+    if (start === null) continue;
+    stacksSeen++;
+    for (const frame of target.walkStack(start).frames) {
+      const found = holdsIn(frame);
+      if (found !== null) holders.push({ by: 'thread', processor: null, thread, frame, ...found, trapFrame: null });
+    }
+  }
+  return {
+    holders,
+    processorsSeen,
+    processorsTotal: Math.max(target.processors.length, target.dump.header.numberProcessors),
+    stacksSeen,
+    stacksTotal: threads.length,
+  };
+}

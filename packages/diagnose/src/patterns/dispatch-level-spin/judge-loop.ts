@@ -1,0 +1,68 @@
+/** Verdict on a loop whose exits wait for no lock that could be recognised. */
+import type { Diagnosis } from '../../engine/diagnosis.ts';
+import type { Evidence } from '../../engine/evidence.ts';
+import { address, list } from '../../engine/words.ts';
+import type { SpinSite } from '../../facts/spin-sites.ts';
+import type { Judgement } from './judgement.ts';
+
+/** Null where the loop is an ordinary one that goes on or ends by itself: no finding. */
+export function judgeLoop(diagnosis: Diagnosis, site: SpinSite, evidence: Evidence): Judgement | null {
+  const { target } = diagnosis;
+  const { loop } = site;
+  const base: Pick<Judgement, 'lock' | 'holderFrame' | 'downstream'> = {
+    lock: null,
+    holderFrame: null,
+    downstream: [],
+  };
+  const start = address(target, loop.start);
+  if (loop.execution.end === 'cycle') {
+    evidence.fact(
+      loop.execution.text,
+      'true',
+      `uf ${loop.start.toString(16)}`,
+      'abstract execution from the captured registers and memory',
+    );
+    const cells = loop.exits.flatMap((exit) => exit.cells);
+    for (const cell of cells.slice(0, 8))
+      if (cell.value !== null) evidence.memory(`an exit depends on this cell`, 'true', cell.address, cell.size);
+    return {
+      ...base,
+      verdict: 'unbounded-loop',
+      confidence: 'proven',
+      why: `Executed from the captured state, the loop comes back to a state that it was in before: ${loop.execution.text}. Nothing in it is a lock; the data that it walks or counts over never satisfies an exit.`,
+      assumptions: [],
+      wouldChange:
+        cells.length > 0
+          ? [`another value at ${list([...new Set(cells.map((cell) => address(target, cell.address)))].slice(0, 4))}`]
+          : [],
+    };
+  }
+  if (loop.execution.end === 'exit') return null;
+  // Only a loop that does nothing but look at a cell is a wait; any other loop with an unknown end is just code.
+  const cells = loop.exits.flatMap((exit) => exit.cells);
+  const waits =
+    loop.stores === 0 &&
+    loop.exits.length > 0 &&
+    loop.exits.every((exit) => exit.invariant && exit.cells.length > 0 && exit.taken !== true);
+  if (!waits) return null;
+  const missing = cells.filter((cell) => cell.value === null);
+  for (const cell of cells) evidence.memory(`the loop waits for this cell`, 'true', cell.address, cell.size);
+  if (missing.length > 0) {
+    return {
+      ...base,
+      verdict: 'undetermined',
+      confidence: 'possible',
+      why: `The loop at ${start} ends only when somebody else changes ${list(missing.map((cell) => address(target, cell.address)))}, and that could not be read (${missing[0]?.gap ?? 'not in the dump'}): whether it has changed is not known. It may be a lock, a flag or a device register.`,
+      assumptions: [],
+      wouldChange: missing.map((cell) => `the ${cell.size} bytes at ${address(target, cell.address)}`),
+    };
+  }
+  return {
+    ...base,
+    verdict: 'undetermined',
+    confidence: 'likely',
+    why: `The loop at ${start} ends only when somebody else changes ${list(cells.map((cell) => address(target, cell.address)))}; who does that is not known: no lock could be recognised there.`,
+    assumptions: [],
+    wouldChange: cells.map((cell) => `another value at ${address(target, cell.address)}`),
+  };
+}

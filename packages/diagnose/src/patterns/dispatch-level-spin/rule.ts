@@ -1,0 +1,246 @@
+import type { Diagnosis, Pattern } from '../../engine/diagnosis.ts';
+import { definePattern } from '../../engine/diagnosis.ts';
+import type { Evidence } from '../../engine/evidence.ts';
+import { address, irqlName, json } from '../../engine/words.ts';
+import type { ExitView } from '../../facts/loop-view.ts';
+import { type SpinSite, spinSites } from '../../facts/spin-sites.ts';
+import { knownStacks } from '../../facts/stacks.ts';
+import { spinningSince } from '../../facts/times.ts';
+import { containerOf } from '../../locks/container.ts';
+import { identifyQueuedWait } from '../../locks/queue-entry.ts';
+import { blankFinding } from '../../report/blank.ts';
+import type { Finding } from '../../report/report.ts';
+import { blameOf, clearedFor } from './blame.ts';
+import { judgeLoop } from './judge-loop.ts';
+import { judgeQueued } from './judge-queued.ts';
+import { judgeWord } from './judge-word.ts';
+import type { Judgement } from './judgement.ts';
+import { unseenSpins } from './unseen.ts';
+import { watchdogFindings } from './watchdog.ts';
+
+export const dispatchLevelSpin: Pattern = definePattern({
+  id: 'dispatch-level-spin',
+  title: 'Dispatch Level Spin',
+  run(diagnosis: Diagnosis): readonly Finding[] {
+    const findings: Finding[] = [];
+    for (const site of diagnosis.fact(spinSites)) {
+      const finding = judge(diagnosis, site);
+      if (finding !== null) findings.push(finding);
+    }
+    const judged = new Set(findings.map((finding) => finding.processor));
+    findings.push(...watchdogFindings(diagnosis, judged));
+    findings.push(...unseenSpins(diagnosis, new Set(findings.map((finding) => finding.processor))));
+    return findings;
+  },
+});
+
+const numbers = ['no', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten'];
+
+function judge(diagnosis: Diagnosis, site: SpinSite): Finding | null {
+  const { target } = diagnosis;
+  const { waiter, loop } = site;
+  const evidence = diagnosis.evidence('spin');
+  describeContext(diagnosis, site, evidence);
+  describeLoop(diagnosis, site, evidence);
+  const judgement = judgement_(diagnosis, site, evidence);
+  if (judgement === null) return null;
+  const irql = waiter.processor.irql;
+  // Below DISPATCH_LEVEL the scheduler can take the processor away: that is a spike, not this pattern.
+  if (irql !== null && irql.kind === 'exact' && irql.level < 2 && judgement.lock === null) return null;
+  describeIrql(diagnosis, site, evidence);
+  const thread = waiter.processor.currentThread === null ? null : target.thread(waiter.processor.currentThread);
+  const process = thread?.process ?? thread?.owningProcess ?? null;
+  const image = process === null ? null : (target.process(process)?.image ?? null);
+  const container =
+    judgement.lock === null ? null : containerOf(target, waiter, loop.frameIndex, judgement.lock.address);
+  if (container !== null && judgement.lock !== null) {
+    const text = `the lock ${address(target, judgement.lock.address)} is embedded at +0x${container.offset.toString(16)} of an object at ${address(target, container.object)} (${container.by})`;
+    if (container.instruction === null) evidence.fact(text, 'true', 'r', 'interrupted registers');
+    else
+      evidence.memory(
+        text,
+        'true',
+        container.instruction.address,
+        container.instruction.length,
+        `u ${container.instruction.address.toString(16)} l1`,
+      );
+  }
+  const since = spinningSince(diagnosis, thread, {
+    idleThread: waiter.processor.idleThread === true,
+    inDpc: waiter.processor.dpcRoutineActive,
+  });
+  const where = loopName(diagnosis, site);
+  const number = waiter.processor.number;
+  const never = judgement.verdict !== 'transient' && judgement.verdict !== 'undetermined';
+  const lockText =
+    judgement.lock === null
+      ? ''
+      : ` The ${judgement.lock.kind} is ${address(target, judgement.lock.address)}${container === null ? '' : `, embedded at +0x${container.offset.toString(16)} of an object at ${address(target, container.object)}`}.`;
+  const summary = [
+    `Processor ${number} ${never ? 'cannot leave' : 'was stopped in'} the ${numbers[loop.instructionCount] ?? loop.instructionCount}-instruction loop at ${where}.`,
+    exitText(loop.exits),
+    lockText.trim(),
+    judgement.why,
+  ]
+    .filter((part) => part !== '')
+    .join(' ');
+  const downstream = [...judgement.downstream];
+  if (never)
+    downstream.push(
+      `whatever is bound to processor ${number} waits for it: its ready threads (affine-thread, thread-starvation), its DPC queue, IPIs that it does not take`,
+    );
+  return {
+    ...blankFinding(
+      'dispatch-level-spin',
+      judgement.verdict,
+      judgement.confidence,
+      `Processor ${number} ${never ? 'spins for ever' : 'spins'} at ${where}: ${judgement.verdict}`,
+      summary,
+    ),
+    processor: number,
+    thread: json(waiter.processor.currentThread),
+    process: json(process),
+    image,
+    lock:
+      judgement.lock === null
+        ? null
+        : {
+            kind: judgement.lock.kind,
+            address: json(judgement.lock.address) ?? '',
+            word: json(judgement.lock.word),
+            container: container === null ? null : `${json(container.object)}+0x${container.offset.toString(16)}`,
+          },
+    loop: {
+      start: json(loop.start) ?? '',
+      end: json(loop.end) ?? '',
+      function: loop.functionName,
+      exits: loop.exits.map((exit) => ({
+        address: json(exit.branch) ?? '',
+        reads: exit.cells.length === 0 ? null : exit.cells.map((cell) => json(cell.address)).join(', '),
+        value: json(exit.cells[0]?.value),
+        condition: exit.condition,
+      })),
+    },
+    since,
+    blame: blameOf(diagnosis, site, judgement),
+    cleared: clearedFor(diagnosis, site),
+    evidence: evidence.items,
+    assumptions: [...judgement.assumptions],
+    wouldChange: [...judgement.wouldChange],
+    downstream,
+  };
+}
+
+function judgement_(diagnosis: Diagnosis, site: SpinSite, evidence: Evidence): Judgement | null {
+  const { target } = diagnosis;
+  const stacks = diagnosis.fact(knownStacks);
+  for (const exit of site.loop.exits) {
+    for (const cell of exit.cells) {
+      // The Lock field of a queue entry is tested at bit 0, with any operand width.
+      if (cell.mask !== null && (cell.mask & 1n) === 0n) continue;
+      const wait = identifyQueuedWait(target, stacks, cell.address, site.waiter.registers);
+      if (wait !== null) return judgeQueued(diagnosis, site, wait, evidence);
+    }
+  }
+  const cell = site.loop.exits.flatMap((exit) => exit.cells)[0];
+  if (cell !== undefined && (site.loop.shape === 'word-wait' || site.loop.shape === 'shared-exclusive-wait'))
+    return judgeWord(diagnosis, site, cell, evidence);
+  return judgeLoop(diagnosis, site, evidence);
+}
+
+function loopName(diagnosis: Diagnosis, site: SpinSite): string {
+  return diagnosis.target.nameOf(site.loop.start).text;
+}
+
+function exitText(exits: readonly ExitView[]): string {
+  if (exits.length === 0) return 'It has no exit.';
+  const parts = exits.slice(0, 3).map((exit) => {
+    const held = exit.cells
+      .map((cell) =>
+        cell.value === null
+          ? `${cell.gap ?? 'not readable'}`
+          : `it holds ${cell.value.toString(16).padStart(cell.size * 2, '0')}`,
+      )
+      .join(', ');
+    const flags =
+      exit.flagsAgree === true ? ', and EFLAGS agree' : exit.flagsAgree === false ? ', but EFLAGS say otherwise' : '';
+    return `${exit.condition}${held === '' ? '' : `; ${held}`}${flags}`;
+  });
+  return `${exits.length === 1 ? 'Its one exit' : `Its ${exits.length} exits`}: ${parts.join('; ')}.`;
+}
+
+function describeContext(diagnosis: Diagnosis, site: SpinSite, evidence: Evidence): void {
+  const { processor, registers } = site.waiter;
+  const { target } = diagnosis;
+  const claim = `processor ${processor.number} was executing ${target.nameOf(registers.pc).text} (${registers.source}; context ${processor.contextTrust}: ${processor.contextReason})`;
+  const at = registers.address;
+  if (at === null) evidence.fact(claim, 'true', `~${processor.number}s; r`, registers.source);
+  else
+    evidence.memory(
+      claim,
+      'true',
+      at,
+      target.arch === 'x86' ? 0x8c : 0x40,
+      /trap/.test(registers.source) ? `.trap ${at.toString(16)}` : `~${processor.number}s; r`,
+    );
+}
+
+function describeLoop(diagnosis: Diagnosis, site: SpinSite, evidence: Evidence): void {
+  const { target } = diagnosis;
+  const { loop } = site;
+  const length = Number(loop.end - loop.start);
+  evidence.memory(
+    `the innermost closed loop around it is ${address(target, loop.start)}..${address(target, loop.end - 1n)}, ${loop.instructionCount} instructions, ${loop.exits.length === 1 ? 'one exit' : `${loop.exits.length} exits`}, ${loop.stores === 0 ? 'no store' : `${loop.stores} stores`}`,
+    'true',
+    loop.start,
+    Math.min(length, 256),
+    `u ${loop.start.toString(16)} l${loop.instructionCount.toString(16)}`,
+  );
+  for (const exit of loop.exits) {
+    const cell = exit.cells[0];
+    const taken = exit.taken === null ? 'undetermined' : exit.taken ? 'taken' : 'not taken';
+    const text = `the exit at ${address(target, exit.branch)} ${exit.condition}: with the captured values it is ${taken}${exit.mayBeStored ? '; a store of the loop may reach the cell' : ''}`;
+    if (cell === undefined)
+      evidence.fact(
+        text,
+        exit.taken === null ? 'undetermined' : 'true',
+        `u ${exit.branch.toString(16)} l1`,
+        'loop analysis',
+      );
+    else evidence.memory(text, exit.taken === null ? 'undetermined' : 'true', cell.address, cell.size);
+    if (exit.flagsText !== null)
+      evidence.fact(
+        exit.flagsText,
+        exit.flagsAgree === null ? 'undetermined' : exit.flagsAgree ? 'true' : 'false',
+        'r',
+        site.waiter.registers.source,
+      );
+  }
+}
+
+function describeIrql(diagnosis: Diagnosis, site: SpinSite, evidence: Evidence): void {
+  const { processor } = site.waiter;
+  const irql = processor.irql;
+  if (irql === null)
+    evidence.fact(
+      `the interrupted IRQL of processor ${processor.number} is recorded nowhere in the dump`,
+      'undetermined',
+      '!irql',
+      'no source',
+    );
+  else if (irql.address === null)
+    evidence.fact(
+      `IRQL ${irql.kind === 'minimum' ? 'at least ' : ''}${irqlName(irql.level)} (${irql.source})`,
+      'true',
+      '!irql',
+      irql.source,
+    );
+  else
+    evidence.memory(
+      `IRQL ${irql.kind === 'minimum' ? 'at least ' : ''}${irqlName(irql.level)} (${irql.source})`,
+      'true',
+      irql.address,
+      1,
+    );
+  void diagnosis;
+}
