@@ -6,8 +6,8 @@ import type { DbiModule } from './dbi.ts';
 import { NameTable } from './info.ts';
 import type { Msf } from './msf.ts';
 
-/** Line numbers that mark code without a source line; a debugger steps over or into it. */
-const HIDDEN = [0xf00f00, 0xfeefee];
+/** Line numbers that mark code without a source line: LLVM's 0, MSVC's "never" and "always step into". */
+const HIDDEN = [0, 0xf00f00, 0xfeefee];
 
 /** Raw line entry. */
 export interface LineEntry {

@@ -23,6 +23,8 @@ export class PrivateSymbols implements SymbolTable {
   readonly origin = 'pdb-private';
   readonly #parts: Parts;
   #data: { symbols: ModuleSymbol[]; index: RvaIndex } | undefined;
+  /** By stored name, and by NUL and display in lower case. */
+  #names: Map<string, ModuleSymbol> | undefined;
   #all: { symbols: ModuleSymbol[]; index: RvaIndex } | undefined;
 
   constructor(parts: Parts) {
@@ -32,10 +34,23 @@ export class PrivateSymbols implements SymbolTable {
   byName(name: string): ModuleSymbol | undefined {
     const { publics } = this.#parts;
     for (const exact of [true, false]) {
-      const found = this.#byGlobal(name, exact) ?? publics?.find(name, exact);
+      const found = this.#byGlobal(name, exact) ?? publics?.find(name, exact) ?? this.#byModule(name, exact);
       if (found !== undefined) return found;
     }
     return undefined;
+  }
+
+  /** Procedures that no global record refers to (thunks, assembly code): by a scan of all modules, once. */
+  #byModule(name: string, exact: boolean): ModuleSymbol | undefined {
+    if (this.#names === undefined) {
+      this.#names = new Map();
+      for (const symbol of this.#loadAll().symbols) {
+        if (!this.#names.has(symbol.name)) this.#names.set(symbol.name, symbol);
+        const folded = `\0${symbol.display.toLowerCase()}`;
+        if (!this.#names.has(folded)) this.#names.set(folded, symbol);
+      }
+    }
+    return this.#names.get(exact ? name : `\0${name.toLowerCase()}`);
   }
 
   #byGlobal(name: string, exact: boolean): ModuleSymbol | undefined {

@@ -73,9 +73,13 @@ export class Procedures {
   /** The procedure that covers an RVA before OMAP. */
   find(sourceRva: number): ProcedureHit | undefined {
     const module = this.#contributions.module(sourceRva);
-    if (module < 0) return undefined;
-    const hit = this.#covering(this.#moduleCode(module), sourceRva);
+    const hit = module < 0 ? undefined : this.#covering(this.#moduleCode(module), sourceRva);
     if (hit !== undefined) return { ...hit, chunk: null };
+    // lld gives the thunks of imports to "* Linker *" and their symbols to a module of the import's name.
+    if (module < 0 || this.#modules[module]?.name === '* Linker *') {
+      const stray = this.#covering(this.all(), sourceRva);
+      return stray === undefined ? undefined : { ...stray, chunk: null };
+    }
     for (const chunk of this.module(module).separated) {
       const start = this.#map.sourceRva(chunk.section, chunk.offset);
       if (start < 0 || sourceRva < start || sourceRva >= start + chunk.size) continue;
