@@ -42,6 +42,8 @@ export interface RunOptions {
    * result lists them. Other calls are followed.
    */
   readonly skipCall?: (target: Va | null) => boolean;
+  /** Memory to look at when the run ends with `exit`: what a function did to a lock, for one. */
+  readonly watch?: readonly { readonly address: Va; readonly size: number }[];
 }
 
 export type RunResult =
@@ -65,6 +67,8 @@ export type RunResult =
       /** Arrivals at the header before it. */
       readonly iterations: number;
       readonly skipped: readonly Va[];
+      /** Values of {@link RunOptions.watch}; null where a byte is unknown. */
+      readonly watched: readonly (bigint | null)[];
     }
   | {
       readonly end: 'unknown';
@@ -178,7 +182,7 @@ class Run {
       if (way === DYNAMIC) {
         const address = va(toBig(m.jumpLo, m.jumpHi));
         if (node.isReturn && this.#depth === 0)
-          return { end: 'exit', from: node.address, to: address, ...this.#counts() };
+          return { end: 'exit', from: node.address, to: address, ...this.#left() };
         to = this.#program.at(address);
         if (!to) return this.#unreadable(address);
       } else if (way === TAKEN) {
@@ -186,7 +190,7 @@ class Run {
         if (!to) {
           const target = node.instruction.target;
           if (target !== null && this.#depth === 0 && !node.isCall && inside && !inside.has(target))
-            return { end: 'exit', from: node.address, to: target, ...this.#counts() };
+            return { end: 'exit', from: node.address, to: target, ...this.#left() };
           return this.#unreadable(target ?? node.address);
         }
       } else {
@@ -194,14 +198,14 @@ class Run {
         if (!to) {
           const next = va(nextOf(node.instruction, m.is64));
           if (this.#depth === 0 && inside && !inside.has(next))
-            return { end: 'exit', from: node.address, to: next, ...this.#counts() };
+            return { end: 'exit', from: node.address, to: next, ...this.#left() };
           return this.#unreadable(next);
         }
       }
       if (node.isCall) this.#depth++;
       else if (node.isReturn) this.#depth--;
       if (this.#depth === 0 && inside && !inside.has(to.address))
-        return { end: 'exit', from: node.address, to: to.address, ...this.#counts() };
+        return { end: 'exit', from: node.address, to: to.address, ...this.#left() };
       const arrives = header === undefined ? way !== 0 : this.#depth === 0 && to.address === header;
       if (arrives) {
         this.#iterations++;
@@ -213,6 +217,14 @@ class Run {
 
   #counts(): { steps: number; iterations: number; skipped: Va[] } {
     return { steps: this.#steps, iterations: this.#iterations, skipped: [...this.#skipped] };
+  }
+
+  #left(): { steps: number; iterations: number; skipped: Va[]; watched: (bigint | null)[] } {
+    const cells = this.#machine.cells;
+    return {
+      ...this.#counts(),
+      watched: (this.#options.watch ?? []).map((cell) => cells.peek(cell.address, cell.size)),
+    };
   }
 
   /** Brent's method: keeps one state, renewed at powers of two; true when the present state equals it. */
