@@ -1,4 +1,5 @@
-export * from './commands/command.ts';
+export * from './commands/index.ts';
+export * from './expressions/index.ts';
 export { baseBugcheckCode, bugcheckRow } from './nt/bugcheck.ts';
 export { bugcheckRows } from './nt/bugcheck-names.ts';
 export { encodeKdbg } from './nt/kdbg-decode.ts';

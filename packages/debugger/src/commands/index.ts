@@ -1,0 +1,11 @@
+export { allCommands, createRegistry } from './all-commands.ts';
+export * from './command.ts';
+export { commandDocs } from './command-docs.ts';
+export { engineAddress, plainAddress } from './format/address.ts';
+export { elapsedTicks, sessionTime, stampTime, tickTime, uptimeText } from './format/time.ts';
+export { versionLines, zoneBias } from './info/version-target.ts';
+export { type ExecutedCommand, executeLine } from './line/execute.ts';
+export { CommandRegistry, parseCommand } from './line/registry.ts';
+export { splitLine } from './line/split.ts';
+export { createSession, promptOf, type SessionOptions } from './session/session.ts';
+export { threadRegisters } from './session/thread-context.ts';
