@@ -6,7 +6,13 @@ export type ArmCode =
   /** `count` registers from `first` at [sp + offset]; a negative offset is pre-indexed: [sp] and sp += -offset. */
   | { readonly op: 'save'; readonly first: number; readonly count: number; readonly offset: number }
   | { readonly op: 'save-lr-pair'; readonly first: number; readonly offset: number }
-  | { readonly op: 'save-fp'; readonly count: number; readonly width: 8 | 16; readonly offset: number }
+  | {
+      readonly op: 'save-fp';
+      readonly first: number;
+      readonly count: number;
+      readonly width: 8 | 16;
+      readonly offset: number;
+    }
   | { readonly op: 'set-fp' }
   | { readonly op: 'add-fp'; readonly offset: number }
   | { readonly op: 'nop' }
@@ -66,10 +72,11 @@ function decodeCode(bytes: Uint8Array, at: number): readonly [ArmCode, number] {
     return [{ op: 'save', first: 19 + (((b & 1) << 3) | (n >> 5)), count: 1, offset: -8 * ((n & 0x1f) + 1) }, 2];
   if (b <= 0xd7)
     return [{ op: 'save-lr-pair', first: 19 + 2 * (((b & 1) << 2) | (n >> 6)), offset: 8 * (n & 0x3f) }, 2];
-  if (b <= 0xd9) return [{ op: 'save-fp', count: 2, width: 8, offset: 8 * (n & 0x3f) }, 2];
-  if (b <= 0xdb) return [{ op: 'save-fp', count: 2, width: 8, offset: -8 * ((n & 0x3f) + 1) }, 2];
-  if (b <= 0xdd) return [{ op: 'save-fp', count: 1, width: 8, offset: 8 * (n & 0x3f) }, 2];
-  if (b === 0xde) return [{ op: 'save-fp', count: 1, width: 8, offset: -8 * ((n & 0x1f) + 1) }, 2];
+  const d = ((b & 1) << 2) | (n >> 6);
+  if (b <= 0xd9) return [{ op: 'save-fp', first: 8 + d, count: 2, width: 8, offset: 8 * (n & 0x3f) }, 2];
+  if (b <= 0xdb) return [{ op: 'save-fp', first: 8 + d, count: 2, width: 8, offset: -8 * ((n & 0x3f) + 1) }, 2];
+  if (b <= 0xdd) return [{ op: 'save-fp', first: 8 + d, count: 1, width: 8, offset: 8 * (n & 0x3f) }, 2];
+  if (b === 0xde) return [{ op: 'save-fp', first: 8 + (n >> 5), count: 1, width: 8, offset: -8 * ((n & 0x1f) + 1) }, 2];
   // alloc_z: scalable vectors, their length is not in the data and kernels do not use them
   if (b === 0xdf) return [{ op: 'invalid', byte: b }, 2];
   if (b === 0xe0)
@@ -91,7 +98,7 @@ function decodeCode(bytes: Uint8Array, at: number): readonly [ArmCode, number] {
     const offset = ((m & 0x3f) + pre) * scale * (pre ? -1 : 1);
     const count = 1 + pair;
     if (form === 0) return [{ op: 'save', first: n & 0x1f, count, offset }, 3];
-    return [{ op: 'save-fp', count, width: form === 2 ? 16 : 8, offset }, 3];
+    return [{ op: 'save-fp', first: n & 0x1f, count, width: form === 2 ? 16 : 8, offset }, 3];
   }
   if (b === 0xe8) return [{ op: 'trap-frame' }, 1];
   if (b === 0xe9) return [{ op: 'machine-frame' }, 1];
@@ -165,11 +172,11 @@ export function expandPacked(word: number): ArmUnwindData {
     const count = regF + 1;
     let i = 0;
     for (; i + 1 < count; i += 2) {
-      forward.push({ op: 'save-fp', count: 2, width: 8, offset: at(offset) });
+      forward.push({ op: 'save-fp', first: 8 + i, count: 2, width: 8, offset: at(offset) });
       offset += 16;
     }
     if (count & 1) {
-      forward.push({ op: 'save-fp', count: 1, width: 8, offset: at(offset) });
+      forward.push({ op: 'save-fp', first: 8 + i, count: 1, width: 8, offset: at(offset) });
       offset += 8;
     }
   }

@@ -8,9 +8,9 @@ function registerName(number: number): string {
   return number === 29 ? 'fp' : number === 30 ? 'lr' : `x${number}`;
 }
 
-/** Removes a pointer authentication code: bit 55 says which half the pointer belongs to, the bits above it repeat it. */
+/** Removes a pointer authentication code: bit 55 says to which half the pointer belongs, all above 48 bits repeat it. */
 export function stripPac(address: bigint): bigint {
-  const low = (1n << 55n) - 1n;
+  const low = (1n << 48n) - 1n;
   return BigInt.asUintN(64, (address >> 55n) & 1n ? address | ~low : address & low);
 }
 

@@ -1,4 +1,4 @@
-import { type Memory, va } from '@dumpscope/core';
+import type { Memory } from '@dumpscope/core';
 import type { FunctionLookup, RegisterMap, Step, UnwindPorts } from './ports.ts';
 import { parseEpilogue } from './x64-epilogue.ts';
 import { readUnwindInfo, type UnwindInfo, uwop, x64RegisterNames } from './x64-unwind-info.ts';
@@ -93,8 +93,9 @@ function frameBase(info: UnwindInfo, values: RegisterMap, sp: bigint, offset: nu
 
 /** In version 1 code, whether pc is inside an epilogue is read from the instructions. */
 function actOutEpilogue(ports: UnwindPorts, entry: Entry, info: UnwindInfo, pc: bigint, state: Undo): boolean {
-  const bytes = ports.code(va(pc), 64) ?? ports.code(va(pc), 16) ?? ports.code(va(pc), 4) ?? ports.code(va(pc), 1);
-  if (bytes === null) return false;
+  // Triage dumps hold code in fragments: whatever is there up to 64 bytes.
+  const bytes = ports.memory.prefix(pc, 64);
+  if (bytes.length === 0) return false;
   const at = Number(pc - entry.imageBase);
   const actions = parseEpilogue(bytes, info.frameRegister, (offset) => {
     const target = at + offset;

@@ -96,7 +96,8 @@ export function x86FrameAt(
       };
     }
     if (address < start - BigInt(MAX_DISTANCE) || address > start + BigInt(MAX_DISTANCE)) continue;
-    const bytes = code(va(address), 15) ?? code(va(address), 8) ?? code(va(address), 2) ?? code(va(address), 1);
+    let bytes: Uint8Array | null = null;
+    for (let length = 15; length > 0 && bytes === null; length--) bytes = code(va(address), length);
     if (bytes === null) continue;
     const instruction = disassembler.decode(bytes, 0, va(address));
     if (instruction === null || !instruction.valid) continue;
