@@ -1,4 +1,5 @@
 import xz from 'xz-decompress';
+import { checkXz } from './xz-check.ts';
 
 const MAXIMUM_DICTIONARY = 1 << 27;
 
@@ -71,5 +72,7 @@ export async function expandXz(bytes: Uint8Array, maximum: number): Promise<Uint
     out.set(chunk, at);
     at += chunk.length;
   }
+  const wrong = checkXz(bytes, out);
+  if (wrong !== null) throw new Error(`the .xz file is damaged: ${wrong}`);
   return out;
 }

@@ -15,8 +15,16 @@ export type SymbolFileIdentity =
       readonly age: number;
       /** The age of the info stream, which grows with each writing of the PDB. */
       readonly infoAge: number;
+      /** Bytes that the file says it has and that are not there: it is cut. */
+      readonly missingBytes: number;
     }
-  | { readonly kind: 'image'; readonly timeDateStamp: number; readonly sizeOfImage: number; readonly machine: number }
+  | {
+      readonly kind: 'image';
+      readonly timeDateStamp: number;
+      readonly sizeOfImage: number;
+      readonly machine: number;
+      readonly missingBytes: number;
+    }
   | { readonly kind: 'cab' | 'xz' | 'json' }
   | { readonly kind: 'other'; readonly what: string };
 
@@ -35,7 +43,8 @@ export function identifySymbolFile(source: ByteSource): SymbolFileIdentity {
     try {
       const pdb = new PdbFile(source);
       const guid = pdb.guid.replace(/-/g, '').toUpperCase();
-      return { kind: 'pdb', guid, age: pdb.age, infoAge: pdb.info.age };
+      const missingBytes = Math.max(0, pdb.msf.blockCount * pdb.msf.blockSize - source.size);
+      return { kind: 'pdb', guid, age: pdb.age, infoAge: pdb.info.age, missingBytes };
     } catch (error) {
       if (!(error instanceof PdbError)) throw error;
       return { kind: 'other', what: error.message };
@@ -60,7 +69,8 @@ function identifyImage(source: ByteSource): SymbolFileIdentity {
       return source.read(rva, out, 0, length) === length ? out : null;
     });
     const { timeDateStamp, sizeOfImage, machine } = headers;
-    return { kind: 'image', timeDateStamp, sizeOfImage, machine };
+    const end = (headers.sections ?? []).reduce((most, s) => Math.max(most, s.rawSize > 0 ? s.rawOffset + s.rawSize : 0), 0);
+    return { kind: 'image', timeDateStamp, sizeOfImage, machine, missingBytes: Math.max(0, end - source.size) };
   } catch (error) {
     if (!(error instanceof PeError)) throw error;
     return { kind: 'other', what: error.message };
