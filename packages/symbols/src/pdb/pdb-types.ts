@@ -17,7 +17,8 @@ type EnumRecord = Extract<TypeRecord, { kind: 'enum' }>;
  * index in hexadecimal.
  */
 export function isAnonymousName(name: string): boolean {
-  const last = name.slice(name.lastIndexOf('::') + (name.includes('::') ? 2 : 0));
+  const scope = name.lastIndexOf('::');
+  const last = scope < 0 ? name : name.slice(scope + 2);
   return (
     last === '' ||
     last === '__unnamed' ||
