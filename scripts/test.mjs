@@ -11,6 +11,9 @@ const tools = [
   ['llvm-pdbutil-19', 'llvm-19'],
   ['lldb-19', 'lldb-19'],
   ['cc', 'gcc libc6-dev'],
+  ['cabextract', 'cabextract'],
+  ['7zz', '7zip'],
+  ['gcab', 'gcab'],
 ];
 
 function installTools() {

@@ -134,8 +134,8 @@ export function compressLzx(
     bits.write(callSize >>> 16, 16);
     bits.write(callSize & 0xffff, 16);
   }
-  let mainLast = new Uint8Array(mainSize);
-  let lengthLast = new Uint8Array(249);
+  let mainLast: Uint8Array = new Uint8Array(mainSize);
+  let lengthLast: Uint8Array = new Uint8Array(249);
   let recent: [number, number, number] = [1, 1, 1];
   const seen = new Map<number, number[]>();
   const remember = (at: number): void => {
@@ -231,7 +231,7 @@ export function compressLzx(
     const mainLengths = codeLengths(mainCount, 16);
     const lengthLengths = codeLengths(lengthCount, 16);
     // 7-Zip wants this tree to be complete even where nothing uses it.
-    if (alignedCount.every((n) => n === 0)) alignedCount.fill(1);
+    if (!alignedCount.some((n) => n > 0)) alignedCount.fill(1);
     const alignedLengths = codeLengths(alignedCount, 7);
     if (aligned) for (const length of alignedLengths) bits.write(length, 3);
     writeLengths(bits, mainLengths, mainLast, 0, CHARS);
