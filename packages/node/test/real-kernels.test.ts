@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { compareKdbgOffsets, kdbgOffsets, kdbgPointers, loadBuiltin, matchKernel } from '@dumpscope/symbols';
+import { openDump } from '@dumpscope/core';
+import { compareKdbgOffsets, kdbgOffsets, kdbgPointers, loadBuiltin, matchIsf, matchKernel } from '@dumpscope/symbols';
 import { describe, expect, it } from 'vitest';
+import { openFileSource, SymbolProvider } from '../src/index.ts';
 import { haveShared, shared } from './shared.ts';
 
 /** KDDEBUGGER_DATA64 of a triage dump, found by its tag and size in the raw file. */
@@ -26,6 +28,24 @@ function fingerprint(name: string) {
 }
 
 describe.skipIf(!haveShared)('kernels of real dumps', () => {
+  it.each([['x64-19041-0x7e-amdppm.dmp'], ['x64-9600-0x7e-rtkvhd64.dmp'], ['arm64-22000-0x1c8.dmp']])(
+    '%s has its KDBG where the triage header says',
+    (name) => {
+      const source = openFileSource(`${shared}/dumps/kernel/${name}`);
+      const dump = openDump(source);
+      const { kdbgOffset = 0, kdbgSize = 0 } = dump.triage ?? {};
+      const block = dump.fileBytes(kdbgOffset, kdbgSize);
+      expect(Buffer.from(block.subarray(0x10, 0x14)).toString('latin1')).toBe('KDBG');
+      const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
+      const { kdbg } = fingerprint(name);
+      const list = kdbgPointers.find((p) => p.name === 'PsLoadedModuleList')?.offset ?? 0;
+      expect(view.getBigUint64(list, true) - view.getBigUint64(0x18, true)).toBe(
+        BigInt(kdbg.get('PsLoadedModuleList') ?? 0),
+      );
+      source.close();
+    },
+  );
+
   it.each([
     ['x64-19041-0x7e-amdppm.dmp', '5278aff8'],
     ['x64-19041-0x3b-ntfs.dmp', '89284d0c'],
@@ -56,6 +76,20 @@ describe.skipIf(!haveShared)('kernels of real dumps', () => {
     const names = found[0]?.offsets?.disagree.map((d) => d.name) ?? [];
     if (differing.length === 0) expect(names).toEqual([]);
     else expect(names).toEqual(expect.arrayContaining([...differing]));
+  });
+
+  it('finds the exact ISF file of a catalogue, and only it', async () => {
+    const provider = new SymbolProvider({ symbolPath: [`${shared}/symbols/isf`] });
+    const kernel = { arch: 'x64', build: 19041, ...fingerprint('x64-19041-0x3b-ntfs.dmp') } as const;
+    const trusts = new Map<string, string>();
+    for (const entry of provider.isfCatalog()) {
+      const match = matchIsf(await provider.loadIsf(entry), kernel);
+      trusts.set(entry.guid?.slice(0, 8) ?? entry.path, match.trust);
+      if (match.trust === 'exact') expect(match.offsets?.disagree).toEqual([]);
+      if (match.trust === 'none') expect(entry.path).toMatch(/x86/);
+    }
+    expect([...trusts].filter(([, trust]) => trust === 'exact')).toEqual([['89284D0C', 'exact']]);
+    expect([...trusts.values()].filter((trust) => trust === 'none')).toHaveLength(4);
   });
 
   it('has no table for ARM64', () => {

@@ -44,6 +44,8 @@ export interface TypeTable {
   struct(name: string): StructType | undefined;
   enumeration(name: string): EnumType | undefined;
   structNames(): Iterable<string>;
+  /** Absent where the source cannot list them. */
+  enumNames?(): Iterable<string>;
 }
 
 /** Size of a type in bytes; undefined for a structure that the table lacks. */

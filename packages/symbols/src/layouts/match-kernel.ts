@@ -1,4 +1,5 @@
 import type { Arch } from '@dumpscope/core';
+import type { IsfFile } from '../isf/isf.ts';
 import type { TypeTable } from '../type-table.ts';
 import { type BuiltinLayoutInfo, builtinLayouts, loadBuiltin } from './builtin.ts';
 import { offsetOrSize } from './field-path.ts';
@@ -181,4 +182,51 @@ export function matchKernel(fingerprint: KernelFingerprint): KernelCandidate[] {
     return table ? { ...candidate, offsets: compareKdbgOffsets(table, offsets) } : candidate;
   });
   return [...near.sort(order), ...candidates.slice(8)];
+}
+
+export interface IsfMatch {
+  /** `none`: a table of another architecture. */
+  readonly trust: 'exact' | 'approximate' | 'none';
+  readonly reason: string;
+  readonly pointers: KdbgPointerComparison;
+  readonly offsets: KdbgOffsetComparison | null;
+}
+
+const machines: Readonly<Record<Arch, number>> = { x86: 0x14c, x64: 0x8664, arm64: 0xaa64 };
+
+/** The same tests for an ISF file that somebody has: a candidate beside those of {@link matchKernel}. */
+export function matchIsf(isf: IsfFile, fingerprint: KernelFingerprint): IsfMatch {
+  const { arch, kdbg, offsets, rsds } = fingerprint;
+  const none = { equal: [], different: [] };
+  const machine =
+    isf.machine ?? (isf.types.pointerSize === 4 ? machines.x86 : arch === 'x86' ? machines.x64 : machines[arch]);
+  if (machine !== machines[arch]) {
+    return { trust: 'none', reason: 'an ISF file of another architecture', pointers: none, offsets: null };
+  }
+  const exactName = (name: string): number | undefined => {
+    const symbol = isf.symbols.byName(name);
+    return symbol?.display === name || symbol?.name === name ? symbol.rva : undefined;
+  };
+  const pointers = kdbg ? compareKdbgPointers(exactName, kdbg) : none;
+  const compared = offsets ? compareKdbgOffsets(isf.types, offsets) : null;
+  const guid = rsds ? normalGuid(rsds.guid) : null;
+  if (guid !== null && isf.pdb?.guid === guid && isf.pdb.age === rsds?.age) {
+    return {
+      trust: 'exact',
+      reason: `the RSDS record of the kernel is that of ${isf.types.origin}`,
+      pointers,
+      offsets: compared,
+    };
+  }
+  const total = pointers.equal.length + pointers.different.length;
+  if (
+    pointers.equal.length >= MINIMUM_POINTERS &&
+    pointers.different.length === 0 &&
+    (guid === null || isf.pdb === null)
+  ) {
+    const reason = `all ${total} compared KDBG pointers equal the symbols of ${isf.types.origin}`;
+    return { trust: 'exact', reason, pointers, offsets: compared };
+  }
+  const detail = total > 0 ? `${pointers.equal.length} of ${total} KDBG pointers equal` : 'no KDBG pointer compared';
+  return { trust: 'approximate', reason: `layouts of ${isf.types.origin} (${detail})`, pointers, offsets: compared };
 }
