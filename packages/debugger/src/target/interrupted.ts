@@ -11,6 +11,8 @@ export interface InterruptedContext {
   readonly trapFrame: Va | null;
   /** The trap frame belongs to an interrupt (IRQL was raised by it), not to an exception of the code itself. */
   readonly byInterrupt: boolean;
+  /** pc of the handler whose frame holds the trap frame; null where there is none. */
+  readonly handler: Va | null;
 }
 
 export interface InterruptInput {
@@ -66,7 +68,13 @@ function activity(input: InterruptInput, trapFrame: bigint): number | null {
 /** The context to analyse. Null only where not even the saved context is there. */
 export function findInterrupted(input: InterruptInput): InterruptedContext {
   const { registers, bugcheck } = input;
-  const asSaved = (from: string): InterruptedContext => ({ registers, from, trapFrame: null, byInterrupt: false });
+  const asSaved = (from: string): InterruptedContext => ({
+    registers,
+    from,
+    trapFrame: null,
+    byInterrupt: false,
+    handler: null,
+  });
   if (input.trust === 'bugchecking' && bugcheck !== null) {
     const record = records[bugcheck.baseCode];
     if (record !== undefined) {
@@ -80,6 +88,7 @@ export function findInterrupted(input: InterruptInput): InterruptedContext {
           from: `${record[0] === 'context' ? 'context record' : 'trap frame'} ${address.toString(16)}, bug check parameter ${record[1] + 1}`,
           trapFrame: record[0] === 'trap' ? (address as Va) : null,
           byInterrupt: false,
+          handler: null,
         };
       }
     }
@@ -125,6 +134,7 @@ function firstTrap(input: InterruptInput): InterruptedContext | null {
       from: `${registers.source} found ${frame.trust === 'scan' || below.trust === 'scan' ? 'by scanning the stack' : 'by unwinding'}`,
       trapFrame: frame.trapFrame,
       byInterrupt: active === null ? true : active === 0,
+      handler: frame.pc,
     };
   }
   return null;

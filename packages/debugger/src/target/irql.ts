@@ -45,6 +45,25 @@ export interface IrqlInput {
   readonly dpcActive: boolean | null;
   readonly userMode: boolean;
   readonly x86IrqlOffset: number | null;
+  /** Function whose frame holds the trap frame, where names are known. */
+  readonly dispatchedBy: string | null;
+}
+
+/**
+ * KiInterruptDispatch and its siblings on x86 keep what HalBeginSystemInterrupt gave them for OldIrql in the local just
+ * below the trap frame (FPO [0,2] on XP). Taken only where the whole word is a level below that of devices' clocks.
+ */
+function savedOldIrql(memory: Memory, trapFrame: bigint, dispatcher: string): Irql | null {
+  if (!/^Ki(Interrupt|Chained|Floating)Dispatch/.test(dispatcher)) return null;
+  const at = va(trapFrame - 4n);
+  const level = memory.u32(at);
+  if (level === undefined || level > 27) return null;
+  return {
+    level,
+    kind: 'exact',
+    source: `OldIrql saved by ${dispatcher} at ${at.toString(16).padStart(8, '0')}`,
+    address: at,
+  };
 }
 
 function atBugcheck(input: IrqlInput): Irql | null {
@@ -83,6 +102,8 @@ export function interruptedIrql(input: IrqlInput): Irql | null {
     const irql = trapFrameIrql(input.memory, arch, trap, input.x86IrqlOffset);
     if (irql !== null) return irql;
     if (arch === 'x86') {
+      const saved = input.dispatchedBy === null ? null : savedOldIrql(input.memory, trap, input.dispatchedBy);
+      if (saved !== null) return saved;
       const tpr = input.memory.u32(0xfffe0080n);
       const level = tpr === undefined ? undefined : tprLevels.get(tpr & 0xff);
       if (level !== undefined)

@@ -9,6 +9,7 @@ import { noAnswers, type SymbolAnswers } from './answers.ts';
 import { FieldFinder } from './fields.ts';
 import { ImageBackedMemory } from './image-memory.ts';
 import { trapFrameIrql } from './irql.ts';
+import { kernelDataPages } from './kernel-data.ts';
 import { emptyTable } from './layout-table.ts';
 import { type ChosenLayouts, chooseLayouts } from './layouts.ts';
 import { LimitList } from './limits.ts';
@@ -372,6 +373,8 @@ class OpenedTarget implements Target {
     return trapFrameIrql(this.memory, this.arch, address, x86);
   }
 
+  readonly #dataPages = new Lazy(() => kernelDataPages(this.kdbg, this.kernel?.size ?? 0));
+
   readonly #ports = new Lazy(
     (): UnwindPorts =>
       makePorts({
@@ -381,6 +384,14 @@ class OpenedTarget implements Target {
         disassembler: this.disassembler,
         moduleAt: (address) => this.moduleAt(address),
         stackAt: (address) => this.stackAt(address),
+        isKnownData: (module, address) => {
+          if (!module.isKernel) return false;
+          if (this.#dataPages.get().has(Number((address - module.base) >> 12n))) return true;
+          // The boot processor's KPCR lies in nt's data up to 8.1.
+          return this.#blocks
+            .get()
+            .blocks.some((prcb) => prcb !== null && address >= prcb - 0x180n && address < prcb + 0x5000n);
+        },
         pcrs: () => this.#blocks.get().blocks.flatMap((prcb) => (prcb === null ? [] : [va(prcb - 0x120n)])),
       }),
   );

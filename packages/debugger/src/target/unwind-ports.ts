@@ -13,6 +13,8 @@ export interface PortsInput {
   readonly disassembler: Disassembler;
   moduleAt(address: bigint): LoadedModule | undefined;
   stackAt(address: bigint): StackRange | null;
+  /** Data of a module whose section headers are not in the dump. */
+  isKnownData(module: LoadedModule, address: bigint): boolean;
   /** KPCR addresses, to find the task that a double fault interrupted (x86). */
   pcrs(): readonly Va[];
 }
@@ -60,8 +62,11 @@ export function makePorts(input: PortsInput): UnwindPorts {
       const module = input.moduleAt(pc);
       if (module === undefined) return 'none';
       const code = module.isCode(Number(pc - module.base));
-      // Without section headers every byte may be code; the headers themselves are none.
-      if (code === null) return pc - module.base >= 0x400n ? 'code' : 'data';
+      if (code === null) {
+        // Without section headers every byte may be code; the headers and what is known to be data are none.
+        if (pc - module.base < (arch === 'x86' ? 0x280n : 0x1000n) || input.isKnownData(module, pc)) return 'data';
+        return 'code';
+      }
       return code ? 'code' : 'data';
     },
     isSymbolStart(pc) {

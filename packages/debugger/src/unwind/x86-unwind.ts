@@ -101,6 +101,10 @@ function address8(value: bigint): string {
   return value.toString(16).padStart(8, '0');
 }
 
+function fpoCounts(record: X86FrameRecord): string {
+  return `[${Math.floor(record.paramsSize / 4)},${Math.floor(record.localsSize / 4)}]`;
+}
+
 function remarkOf(record: X86FrameRecord): string | null {
   if (record.kind !== 'fpo') return null;
   if (record.frameType === 3) return 'FPO: [Non-Fpo]';
@@ -175,7 +179,7 @@ function byProgram(
     const value = result.assigned.get(`$${name}`);
     if (value !== undefined) values.set(name, BigInt(value));
   }
-  const childEbp = bareReturn(context, slot, esp, registers) ?? (slot - 4n) & MASK;
+  const childEbp = bareReturn(ports, context, slot, registers) ?? (slot - 4n) & MASK;
   return caller(values, slot, BigInt(eip), 'frame-data', childEbp, {
     esp: BigInt(newEsp),
     paramsSize: record.paramsSize,
@@ -186,8 +190,12 @@ function byProgram(
  * Where the return address is on top of the stack nothing of the frame exists yet, and WinDbg's ChildEBP column shows
  * EBP (seen on the seed's page: `a07be220 a1342755 hal!KeAcquireInStackQueuedSpinLock+0x47` with ESP a07be1f4).
  */
-function bareReturn(context: X86Context, slot: bigint, esp: bigint, registers: RegisterMap): bigint | null {
-  return context.interrupted && slot === esp ? (registers.get('ebp') ?? null) : null;
+function bareReturn(ports: UnwindPorts, context: X86Context, slot: bigint, registers: RegisterMap): bigint | null {
+  const esp = registers.get('esp') ?? 0n;
+  const ebp = registers.get('ebp');
+  if (!context.interrupted || slot !== esp || ebp === undefined || ebp < esp) return null;
+  const bounds = ports.stackBounds(esp);
+  return (bounds !== null ? ebp < bounds.base : ebp - esp < 0x10000n) ? ebp : null;
 }
 
 function byFpo(ports: UnwindPorts, registers: RegisterMap, record: X86FrameRecord, context: X86Context): Step | null {
@@ -217,7 +225,7 @@ function byFpo(ports: UnwindPorts, registers: RegisterMap, record: X86FrameRecor
       text: 'the return address is 0',
       returnSlot: slot,
       remark: remarkOf(record),
-      childEbp: bareReturn(context, slot, esp, registers) ?? (slot - 4n) & MASK,
+      childEbp: bareReturn(ports, context, slot, registers) ?? (slot - 4n) & MASK,
     };
   const ebp = record.usesBasePointer ? savedEbp(ports, esp, record, slot) : undefined;
   const text = remarkOf(record);
@@ -225,11 +233,18 @@ function byFpo(ports: UnwindPorts, registers: RegisterMap, record: X86FrameRecor
     record.usesBasePointer && text !== null && registers.get('ebp') !== undefined
       ? `FPO: [EBP 0x${address8(registers.get('ebp') ?? 0n)}] ${text.slice(5)}`
       : text;
-  return caller(registers, slot, value, 'frame-data', bareReturn(context, slot, esp, registers) ?? (slot - 4n) & MASK, {
-    ...(ebp === undefined ? {} : { ebp }),
-    remark,
-    paramsSize: record.paramsSize,
-  });
+  return caller(
+    registers,
+    slot,
+    value,
+    'frame-data',
+    bareReturn(ports, context, slot, registers) ?? (slot - 4n) & MASK,
+    {
+      ...(ebp === undefined ? {} : { ebp }),
+      remark,
+      paramsSize: record.paramsSize,
+    },
+  );
 }
 
 function inPrologue(ports: UnwindPorts, pc: bigint, record: X86FrameRecord): boolean {
@@ -302,7 +317,10 @@ function byHeuristics(ports: UnwindPorts, registers: RegisterMap, context: X86Co
   const high = bounds?.base ?? esp + 0x2000n;
   const words = Number((high - esp) / 4n);
   const found = words > 0 ? searchReturn(ports, esp, pc, Math.min(words, 0x4000)) : null;
-  const shown = ebp !== null && ebp >= esp && (bounds === null || ebp < bounds.base) ? ebp : esp;
+  const shown =
+    ebp !== null && ebp >= esp && (bounds === null ? ebp - esp < 0x10000n : ebp < bounds.base)
+      ? ebp
+      : (esp - 4n) & MASK;
   if (found !== null)
     return caller(
       registers,
@@ -355,7 +373,7 @@ export function unwindX86(ports: UnwindPorts, registers: RegisterMap, context: X
   const below = context.previousChildEbp ?? ebp;
   if (record?.kind === 'fpo' && record.frameType === 1) {
     const trap = findTrapFrame(ports, ebp, esp);
-    const dwords = `[${Math.floor(record.paramsSize / 4)},${Math.floor(record.localsSize / 4)}]`;
+    const dwords = fpoCounts(record);
     if (trap !== null)
       return throughTrapFrame(ports, registers, trap, below, `FPO: ${dwords} TrapFrame @ ${address8(trap)}`);
   }
@@ -383,8 +401,16 @@ export function unwindX86(ports: UnwindPorts, registers: RegisterMap, context: X
   // In the handlers of interrupts and traps EBP is the trap frame: no record is needed to see it.
   if (ebp !== null && record?.frameType !== 0) {
     const shape = ebp >= esp && ebp - esp < 0x400n ? trapShapeX86(ports, ebp) : null;
-    if (shape !== null)
-      return throughTrapFrame(ports, registers, shape.address, below, `TrapFrame @ ${address8(shape.address)}`);
+    if (shape !== null) {
+      const dwords = record === undefined ? '' : `FPO: ${fpoCounts(record)} `;
+      return throughTrapFrame(
+        ports,
+        registers,
+        shape.address,
+        below,
+        `${dwords}TrapFrame @ ${address8(shape.address)}`,
+      );
+    }
   }
   if (record !== undefined) {
     const step =
