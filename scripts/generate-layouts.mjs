@@ -231,15 +231,23 @@ function selectTypes(isf) {
 
 // --- encoding ----------------------------------------------------------------------------------------------------
 
+const alphabet = Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/', 'latin1');
+
+/** Numbers as LEB128 bytes, or as text: five bits a character, the sixth says that another one follows. */
 class Bytes {
   data = [];
+  constructor(asText = false) {
+    this.asText = asText;
+  }
   u(n) {
     if (!Number.isSafeInteger(n) || n < 0) throw new Error(`not an unsigned integer: ${n}`);
-    while (n >= 0x80) {
-      this.data.push((n % 128) | 0x80);
-      n = Math.floor(n / 128);
+    const radix = this.asText ? 32 : 128;
+    for (;;) {
+      const digit = (n % radix) + (n >= radix ? radix : 0);
+      this.data.push(this.asText ? alphabet[digit] : digit);
+      if (n < radix) return;
+      n = Math.floor(n / radix);
     }
-    this.data.push(n);
   }
   s(n) {
     this.u(n < 0 ? -n * 2 - 1 : n * 2);
@@ -374,10 +382,10 @@ function encodeFamily(members, tier) {
 
   const ordered = [...types].sort((a, b) => b[1].uses - a[1].uses || (a[0] < b[0] ? -1 : 1));
   const typeIndex = new Map(ordered.map(([key], index) => [key, index]));
-  const heads = new Bytes();
-  const names = new Bytes();
-  const offsets = new Bytes();
-  const fieldTypes = new Bytes();
+  const heads = new Bytes(tier === 0);
+  const names = new Bytes(tier === 0);
+  const offsets = new Bytes(tier === 0);
+  const fieldTypes = new Bytes(tier === 0);
   for (const def of defNodes) {
     const starts = [names, offsets, fieldTypes].map((part) => part.data.length);
     let lastName = 0;
@@ -396,7 +404,7 @@ function encodeFamily(members, tier) {
       heads.u(part.data.length - starts[index]);
     });
   }
-  const typeBytes = new Bytes();
+  const typeBytes = new Bytes(tier === 0);
   for (const [, { node }] of ordered) {
     typeBytes.u(node[0]);
     switch (node[0]) {
@@ -424,7 +432,7 @@ function encodeFamily(members, tier) {
         typeBytes.u(node[1]);
     }
   }
-  const enumBytes = new Bytes();
+  const enumBytes = new Bytes(tier === 0);
   for (const node of enumNodes) {
     enumBytes.u(node.size);
     enumBytes.u(node.values.length);
@@ -438,7 +446,7 @@ function encodeFamily(members, tier) {
       last = value;
     }
   }
-  const mapBytes = new Bytes();
+  const mapBytes = new Bytes(tier === 0);
   for (const { map, enumMap } of maps) {
     for (const entries of [map, enumMap]) {
       mapBytes.u(entries.length);
@@ -453,7 +461,7 @@ function encodeFamily(members, tier) {
       }
     }
   }
-  const out = new Bytes();
+  const out = new Bytes(tier === 0);
   for (const count of [defNodes.length, names.data.length, offsets.data.length, fieldTypes.data.length]) out.u(count);
   for (const count of [ordered.length, typeBytes.data.length, enumNodes.length, enumBytes.data.length]) out.u(count);
   for (const part of [names, offsets, fieldTypes, typeBytes, enumBytes, heads, mapBytes]) out.append(part);
@@ -495,6 +503,7 @@ function encodeSymbols(isf) {
   return Buffer.from(out.data);
 }
 
+const text = (data) => `'${data.toString('base64').replace(/=+$/, '')}'`;
 const familyData = {};
 const stringPools = [];
 let coreStrings = '';
@@ -509,8 +518,9 @@ for (const tier of [0, 1]) {
       member.index = index;
     });
     const key = `${family}/${tier}`;
-    familyData[key] = deflateRawSync(bytes, { level: 9 });
-    sizes.push([key, bytes.length, familyData[key].length, `${types} types`]);
+    const packed = deflateRawSync(bytes, { level: 9 });
+    familyData[key] = tier === 0 ? `'${bytes.toString('latin1')}'` : text(packed);
+    sizes.push([key, bytes.length, packed.length, `${types} types`]);
   }
   const pool = Buffer.from([...strings.keys()].join('\n'), 'latin1');
   const packed = deflateRawSync(pool, { level: 9 });
@@ -548,10 +558,9 @@ const infos = builds.map((b) => ({
       : kdbgSymbolNames.map((n) => b.isf.symbols[n]?.address.toString(36) ?? '').join(),
 }));
 
-const text = (data) => `'${data.toString('base64').replace(/=+$/, '')}'`;
 const record = (object) =>
   `{\n${Object.entries(object)
-    .map(([key, data]) => `  '${key}': ${text(data)},`)
+    .map(([key, data]) => `  '${key}': ${typeof data === 'string' ? data : text(data)},`)
     .join('\n')}\n}`;
 writeFileSync(
   target,
@@ -562,7 +571,7 @@ export const builtinRecords: readonly BuiltinRecord[] = ${JSON.stringify(infos, 
 
 export const fingerprintNames: readonly string[] = ${JSON.stringify(kdbgSymbolNames)};
 
-// Not compressed: inflating is what opening would spend most of its time on.
+// Tier 0 is not compressed: inflating is what opening would spend most of its time on.
 export const coreStrings: string = '${coreStrings}';
 
 export const otherStrings: string = ${text(stringPools[0])};

@@ -4,7 +4,8 @@ import type { Field, StructType, TypeRef } from '../type-table.ts';
 /*
  * The generated table. Strings of all families stand in one pool a tier, separated by line feeds, in order of first
  * use; a family holds the types of related builds, equal definitions once. Tier 0 is what nearly every run reads,
- * tier 1 all the rest. All but the strings of tier 0 is raw deflate in base64; numbers are LEB128, `s` means zigzag.
+ * tier 1 all the rest. Tier 0 is text that is read as it stands: a number is digits of five bits in base64's alphabet,
+ * lowest first, the sixth bit says that another follows. All else is LEB128, raw deflate, base64. `s` means zigzag.
  *
  *   counts     definitions, bytes of names, of offsets, of field types; types, bytes of types; enums, bytes of enums
  *   names      a field: s(string id - that of the field before it in its definition)
@@ -35,32 +36,59 @@ export interface BuiltinRecord {
   readonly rvas: string;
 }
 
-export class VarintReader {
-  readonly bytes: Uint8Array;
+export abstract class NumberReader {
   at: number;
 
-  constructor(bytes: Uint8Array, at = 0) {
-    this.bytes = bytes;
+  constructor(at: number) {
     this.at = at;
   }
 
-  u(): number {
-    const bytes = this.bytes;
-    let byte = bytes[this.at++] ?? 0;
-    if (byte < 0x80) return byte;
-    let value = byte & 0x7f;
-    let scale = 128;
-    do {
-      byte = bytes[this.at++] ?? 0;
-      value += (byte & 0x7f) * scale;
-      scale *= 128;
-    } while (byte >= 0x80);
-    return value;
-  }
+  abstract u(): number;
 
   s(): number {
     const value = this.u();
     return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+  }
+}
+
+export class VarintReader extends NumberReader {
+  readonly #bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array, at = 0) {
+    super(at);
+    this.#bytes = bytes;
+  }
+
+  u(): number {
+    let value = 0;
+    for (let scale = 1; ; scale *= 128) {
+      const byte = this.#bytes[this.at++] ?? 0;
+      if (byte < 0x80) return value + byte * scale;
+      value += (byte & 0x7f) * scale;
+    }
+  }
+}
+
+const digits = new Uint8Array(128);
+for (let i = 0; i < 64; i++) {
+  digits['ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'.charCodeAt(i)] = i;
+}
+
+export class TextReader extends NumberReader {
+  readonly #text: string;
+
+  constructor(text: string, at = 0) {
+    super(at);
+    this.#text = text;
+  }
+
+  u(): number {
+    let value = 0;
+    for (let scale = 1; ; scale *= 32) {
+      const digit = digits[this.#text.charCodeAt(this.at++)] ?? 0;
+      if (digit < 32) return value + digit * scale;
+      value += (digit & 31) * scale;
+    }
   }
 }
 
@@ -72,7 +100,7 @@ export class TypePool {
   readonly #strings: readonly string[];
   readonly #pointerSize: 4 | 8;
   readonly #unnamed: string;
-  readonly #bytes: Uint8Array;
+  readonly #open: (at: number) => NumberReader;
   /** Definitions. */
   readonly count: number;
   readonly #heads: Uint32Array; // size * 4 + kind, fields, where its names, offsets and types begin
@@ -82,12 +110,12 @@ export class TypePool {
   readonly #mapAt: number;
 
   /** `unnamed` is the prefix of the names that anonymous types get, followed by the index of the definition. */
-  constructor(bytes: Uint8Array, strings: readonly string[], pointerSize: 4 | 8, unnamed: string) {
-    this.#bytes = bytes;
+  constructor(data: Uint8Array | string, strings: readonly string[], pointerSize: 4 | 8, unnamed: string) {
+    this.#open = (at) => (typeof data === 'string' ? new TextReader(data, at) : new VarintReader(data, at));
     this.#strings = strings;
     this.#pointerSize = pointerSize;
     this.#unnamed = unnamed;
-    const r = new VarintReader(bytes);
+    const r = this.#open(0);
     this.count = r.u();
     const nameBytes = r.u();
     const offsetBytes = r.u();
@@ -99,9 +127,9 @@ export class TypePool {
     let names = r.at;
     let offsets = names + nameBytes;
     let fieldTypes = offsets + offsetBytes;
-    const typeReader = new VarintReader(bytes, fieldTypes + fieldTypeBytes);
-    const enumReader = new VarintReader(bytes, typeReader.at + typeBytes);
-    const heads = new VarintReader(bytes, enumReader.at + enumBytes);
+    const typeReader = this.#open(fieldTypes + fieldTypeBytes);
+    const enumReader = this.#open(typeReader.at + typeBytes);
+    const heads = this.#open(enumReader.at + enumBytes);
 
     this.#heads = new Uint32Array(this.count * 5);
     for (let i = 0; i < this.#heads.length; i += 5) {
@@ -136,9 +164,9 @@ export class TypePool {
     const heads = this.#heads;
     const at = index * 5;
     const head = heads[at] ?? 0;
-    const names = new VarintReader(this.#bytes, heads[at + 2]);
-    const offsets = new VarintReader(this.#bytes, heads[at + 3]);
-    const types = new VarintReader(this.#bytes, heads[at + 4]);
+    const names = this.#open(heads[at + 2] ?? 0);
+    const offsets = this.#open(heads[at + 3] ?? 0);
+    const types = this.#open(heads[at + 4] ?? 0);
     const fields = new Map<string, Field>();
     let id = 0;
     let offset = 0;
@@ -155,7 +183,7 @@ export class TypePool {
 
   /** Names of build `index` of the family: to definitions and to enums. */
   build(index: number): { structs: ReadonlyMap<string, number>; enums: ReadonlyMap<string, number> } {
-    const r = new VarintReader(this.#bytes, this.#mapAt);
+    const r = this.#open(this.#mapAt);
     for (let skip = index * 2; skip > 0; skip--) for (let k = r.u() * 2; k > 0; k--) r.u();
     const maps = [new Map<string, number>(), new Map<string, number>()] as const;
     for (const map of maps) {
@@ -175,7 +203,7 @@ export class TypePool {
   }
 
   #decode(index: number): TypeRef {
-    const r = new VarintReader(this.#bytes, this.#typeAt[index] ?? 0);
+    const r = this.#open(this.#typeAt[index] ?? 0);
     switch (r.u()) {
       case 0: {
         const name = this.string(r.u());
@@ -211,7 +239,7 @@ export class TypePool {
   }
 
   enumeration(index: number): { size: number; values: Map<string, bigint> } {
-    const r = new VarintReader(this.#bytes, this.#enumAt[index] ?? 0);
+    const r = this.#open(this.#enumAt[index] ?? 0);
     const size = r.u();
     const values = new Map<string, bigint>();
     let id = 0;

@@ -102,7 +102,12 @@ function poolOf(family: string, tier: 0 | 1, pointerSize: 4 | 8): TypePool {
   let pool = pools.get(key);
   if (!pool) {
     const names = (strings[tier] ??= (tier === 0 ? coreStrings : textOfLatin1(inflate(otherStrings))).split('\n'));
-    pool = new TypePool(inflate(familyData[key] ?? ''), names, pointerSize, `__unnamed_${tier}_`);
+    pool = new TypePool(
+      tier === 0 ? (familyData[key] ?? '') : inflate(familyData[key] ?? ''),
+      names,
+      pointerSize,
+      `__unnamed_${tier}_`,
+    );
     pools.set(key, pool);
   }
   return pool;

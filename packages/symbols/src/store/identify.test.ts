@@ -20,7 +20,13 @@ it('says what does not match', () => {
   const pdb = { kind: 'pdb', module: 'a.sys', name: 'a.pdb', guid: 'AB'.repeat(16), age: 2 } as const;
   const image = { kind: 'image', module: 'a', name: 'a.sys', timeDateStamp: 0x10, sizeOfImage: 0x2000 } as const;
   const isPdb = { kind: 'pdb', guid: 'AB'.repeat(16), age: 2, infoAge: 5, missingBytes: 0 } as const;
-  const isImage = { kind: 'image', timeDateStamp: 0x10, sizeOfImage: 0x2000, machine: 0x8664, missingBytes: 0 } as const;
+  const isImage = {
+    kind: 'image',
+    timeDateStamp: 0x10,
+    sizeOfImage: 0x2000,
+    machine: 0x8664,
+    missingBytes: 0,
+  } as const;
   expect(mismatch(isPdb, pdb)).toBeNull();
   expect(mismatch(isPdb, { ...pdb, guid: 'abababab-abab-abab-abab-abababababab', age: 5 })).toBeNull();
   expect(mismatch(isPdb, { ...pdb, age: 3 })).toBe('its age is 2, not 3');

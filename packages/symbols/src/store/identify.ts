@@ -69,7 +69,10 @@ function identifyImage(source: ByteSource): SymbolFileIdentity {
       return source.read(rva, out, 0, length) === length ? out : null;
     });
     const { timeDateStamp, sizeOfImage, machine } = headers;
-    const end = (headers.sections ?? []).reduce((most, s) => Math.max(most, s.rawSize > 0 ? s.rawOffset + s.rawSize : 0), 0);
+    const end = (headers.sections ?? []).reduce(
+      (most, s) => Math.max(most, s.rawSize > 0 ? s.rawOffset + s.rawSize : 0),
+      0,
+    );
     return { kind: 'image', timeDateStamp, sizeOfImage, machine, missingBytes: Math.max(0, end - source.size) };
   } catch (error) {
     if (!(error instanceof PeError)) throw error;
