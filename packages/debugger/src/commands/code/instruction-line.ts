@@ -50,10 +50,15 @@ export function instructionRow(session: Session, instruction: Instruction): Inst
 }
 
 /** A row for bytes that cannot be read or are no instruction. */
-export function missingRow(session: Session, address: bigint, byte: number | null, gap: string | null): InstructionRow {
+export function missingRow(
+  session: Session,
+  address: bigint,
+  bytes: string | null,
+  gap: string | null,
+): InstructionRow {
   return {
     address,
-    bytes: byte === null ? null : hexDigits(byte, 2),
+    bytes,
     mnemonic: '???',
     operands: '',
     symbol: symbolText(session.target, address),

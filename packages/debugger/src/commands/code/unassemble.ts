@@ -3,6 +3,7 @@ import { type CodeReader, decodeBackward } from '@dumpscope/cpu';
 import { parseAddress, parseRange } from '../../expressions/range.ts';
 import { targetAddress } from '../../expressions/scope.ts';
 import { type Command, CommandError, type CommandResult, defineCommand, type Session } from '../command.ts';
+import { hexDigits } from '../format/address.ts';
 import { result } from '../format/lines.ts';
 import { instructionAt, sessionScope } from '../session/scope.ts';
 import { currentRegisters, sessionMemory } from '../session/session.ts';
@@ -45,8 +46,15 @@ function rowAt(session: Session, address: Va): { readonly row: InstructionRow; r
     const gap = memory.gapAt(address);
     return { row: missingRow(session, address, null, gap === null ? null : describeGap(gap)), next: null };
   }
-  const step = target.arch === 'arm64' ? 4n : 1n;
-  return { row: missingRow(session, address, byte, null), next: targetAddress(address + step, target.pointerSize) };
+  if (target.arch === 'arm64') {
+    const word = memory.u32(address);
+    const next = targetAddress(address + 4n, target.pointerSize);
+    return { row: missingRow(session, address, word === undefined ? null : hexDigits(word, 8), null), next };
+  }
+  return {
+    row: missingRow(session, address, hexDigits(byte, 2), null),
+    next: targetAddress(address + 1n, target.pointerSize),
+  };
 }
 
 function unassemble(session: Session, args: string): CommandResult<InstructionRow> {

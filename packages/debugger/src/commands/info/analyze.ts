@@ -2,7 +2,7 @@ import { currentInstructionLines } from '../code/instruction-line.ts';
 import { type Command, type CommandResult, defineCommand, type Session } from '../command.ts';
 import { hexDigits, plainAddress } from '../format/address.ts';
 import { result } from '../format/lines.ts';
-import { currentProcess, currentRegisters } from '../session/session.ts';
+import { processorRegisters } from '../session/session.ts';
 import { stackLines, walk } from '../stack/stack-format.ts';
 import { PARTIAL_NOTE, registerBlock } from '../state/register-block.ts';
 import { buildLab, systemName } from './version-target.ts';
@@ -87,15 +87,16 @@ function detailLines(session: Session): string[] {
   field('FILE_IN_CAB', name);
   const { attributes } = target.dump.header;
   if (attributes !== null) field('DUMP_FILE_ATTRIBUTES', `0x${(attributes >>> 0).toString(16)}`, 1);
-  const process = currentProcess(session);
+  const processor = target.processors.find((p) => p.number === target.currentProcessor);
+  const thread = processor?.currentThread == null ? null : target.thread(processor.currentThread);
+  const process = thread?.process ?? thread?.owningProcess ?? null;
   const image = process === null ? null : (target.process(process)?.image ?? null);
   if (image !== null) field('PROCESS_NAME', image);
-  const processor = target.processors.find((p) => p.number === target.currentProcessor);
   if (processor?.irql != null) {
     const { level, kind, source } = processor.irql;
     field('CURRENT_IRQL', `${level.toString(16)}${kind === 'minimum' ? ' or above' : ''} (${source})`);
   }
-  const registers = currentRegisters(session);
+  const registers = processorRegisters(session, target.currentProcessor);
   if (registers !== null) {
     const trace = walk(session, registers, MAX_FRAMES);
     const trapped = trace.frames.find((frame) => frame.trapFrame !== null);
@@ -132,7 +133,7 @@ function analyze(session: Session, args: string): CommandResult {
     lines.push(`MODULE_NAME: ${blame.module}`, '');
     if (blame.image !== null) lines.push(`IMAGE_NAME:  ${blame.image}`, '');
   }
-  if (verbose) lines.push(`STACK_COMMAND:  ${session.contextCommand ?? '.cxr'} ; kb`, '');
+  if (verbose) lines.push('STACK_COMMAND:  .cxr; .ecxr ; kb', '');
   if (verdict?.bucket != null) lines.push(`FAILURE_BUCKET_ID:  ${verdict.bucket}`, '');
   if (verbose) {
     const lab = buildLab(target);

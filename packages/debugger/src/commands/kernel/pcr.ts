@@ -1,11 +1,11 @@
-import type { Processor } from '../../target/model.ts';
 import { symbolText } from '../code/instruction-line.ts';
-import { type Command, defineCommand, type Session } from '../command.ts';
+import { type Command, defineCommand } from '../command.ts';
 import { plainAddress } from '../format/address.ts';
 import { result } from '../format/lines.ts';
+import { pcrAddress } from '../session/pcr-address.ts';
 import { deferredCalls } from './dpc-queue.ts';
 import { irqlText } from './irql-names.ts';
-import { processorArgument } from './processor-argument.ts';
+import { nextThreadOf, processorArgument } from './processor-argument.ts';
 import { Structure } from './structure.ts';
 
 /** Label and field of nt!_KPCR; an empty label is a blank line. */
@@ -29,16 +29,6 @@ const PCR_FIELDS: readonly (readonly [label: string, path: string])[] = [
   ['TSS', 'TSS'],
 ];
 
-/** The KPCR of a processor: 0x180 before the KPRCB on x64, 0x120 on x86, where the layout says so when it is at hand. */
-export function pcrAddress(session: Session, processor: Processor): bigint {
-  const { target } = session;
-  const pcr = new Structure(target, '_KPCR', 0n);
-  const offset =
-    pcr.field('PrcbData')?.offset ??
-    (pcr.field('Prcb')?.type.kind === 'struct' ? pcr.field('Prcb')?.offset : undefined);
-  return processor.prcb - BigInt(offset ?? (target.arch === 'x86' ? 0x120 : 0x180));
-}
-
 export const pcrCommand: Command = defineCommand({
   names: ['!pcr'],
   summary: "show a processor's control region",
@@ -47,7 +37,7 @@ export const pcrCommand: Command = defineCommand({
   run(session, args) {
     const { target } = session;
     const processor = processorArgument(session, args);
-    const address = pcrAddress(session, processor);
+    const address = pcrAddress(target, processor);
     const pcr = new Structure(target, '_KPCR', address);
     const wide = target.pointerSize === 8;
     const line = (label: string, text: string): string =>
@@ -71,7 +61,7 @@ export const pcrCommand: Command = defineCommand({
     lines.push('');
     for (const [label, value] of [
       ['CurrentThread', processor.currentThread],
-      ['NextThread', processor.nextThread],
+      ['NextThread', nextThreadOf(target, processor)],
       ['IdleThread', processor.idleThreadAddress],
     ] as const) {
       row[label] = value;
@@ -107,7 +97,7 @@ export const prcbCommand: Command = defineCommand({
     const level = processor.irql?.level ?? prcb.number('DebuggerSavedIRQL');
     lines.push(`Current IRQL -- ${level ?? '?'}`);
     lines.push(
-      `Threads--  Current ${a(processor.currentThread)} Next ${a(processor.nextThread)} Idle ${a(processor.idleThreadAddress)}`,
+      `Threads--  Current ${a(processor.currentThread)} Next ${a(nextThreadOf(target, processor))} Idle ${a(processor.idleThreadAddress)}`,
     );
     if (prcb.has('GroupSetMember')) {
       const group = prcb.number('Group') ?? '?';

@@ -1,7 +1,8 @@
 import { evaluateMasm } from '../../expressions/masm.ts';
-import type { Processor } from '../../target/model.ts';
+import type { Processor, Target } from '../../target/model.ts';
 import { CommandError, type Session } from '../command.ts';
 import { sessionScope } from '../session/scope.ts';
+import { Structure } from './structure.ts';
 
 /** The processor that an argument names, the current one without. */
 export function processorArgument(session: Session, args: string): Processor {
@@ -14,4 +15,9 @@ export function processorArgument(session: Session, args: string): Processor {
       ? `Cannot get PRCB address: ${target.processorNote ?? 'the dump holds no processor blocks'}`
       : 'Cannot get PRCB address',
   );
+}
+
+/** KPRCB.NextThread as it stands, 0 where nobody is chosen; null where it cannot be read. */
+export function nextThreadOf(target: Target, processor: Processor): bigint | null {
+  return processor.nextThread ?? new Structure(target, '_KPRCB', processor.prcb).value('NextThread') ?? null;
 }

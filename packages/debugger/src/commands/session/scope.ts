@@ -6,8 +6,9 @@ import { type ExpressionScope, masmAddress, type PseudoValue } from '../../expre
 import type { Registers } from '../../target/model.ts';
 import type { Session } from '../command.ts';
 import { effectiveAddress, shownOperand } from './effective-address.ts';
+import { pcrAddress } from './pcr-address.ts';
 import { isCommonRegister, registerByName } from './registers-by-name.ts';
-import { currentProcess, currentRegisters, currentThread, sessionMemory } from './session.ts';
+import { currentProcess, currentRegisters, currentThread, processorOf, sessionMemory } from './session.ts';
 
 /** The session as the evaluators see it. Nothing is cached: commands build one per run. */
 export function sessionScope(session: Session): ExpressionScope {
@@ -110,6 +111,12 @@ function pseudoRegister(session: Session, name: string, registers: () => Registe
       return address(currentThread(session), pointer('_ETHREAD'));
     case '$proc':
       return address(currentProcess(session), pointer('_EPROCESS'));
+    case '$prcb':
+      return address(processorOf(session)?.prcb, pointer('_KPRCB'));
+    case '$pcr': {
+      const processor = processorOf(session);
+      return processor === null ? undefined : address(pcrAddress(target, processor), pointer('_KPCR'));
+    }
     case '$peb':
       return address(processField('Peb'), pointer('_PEB'));
     case '$teb':

@@ -7,6 +7,9 @@ import { currentRegisters } from '../session/session.ts';
 import { frameRow, stackLines, walk } from '../stack/stack-format.ts';
 import { registerBlock } from './register-block.ts';
 
+/** Registers that unwinding did not recover print as 0, as WinDbg prints those of a trap frame. */
+const UNKNOWN_NOTE = ['NOTE: Registers that the unwinder could not recover are printed as 0.'];
+
 export const frameCommand: Command = defineCommand({
   names: ['.frame'],
   summary: 'choose the stack frame; /c takes its registers as context',
@@ -30,7 +33,8 @@ export const frameCommand: Command = defineCommand({
       session.contextCommand = `.frame /c ${hexDigits(number, 2)}`;
       session.frame = 0;
     }
-    if (option !== null) lines.push(...registerBlock(frame.registers));
+    if (option !== null)
+      lines.push(...(frame.registers.partial ? UNKNOWN_NOTE : []), ...registerBlock(frame.registers));
     return result([frameRow(session.target, frame)], lines);
   },
 });
