@@ -1,0 +1,134 @@
+import { statSync } from 'node:fs';
+import type { Target } from '@dumpscope/debugger';
+import { defaultCacheFolder, type ImportedFile, importSymbols, type SymbolAnswer } from '@dumpscope/node';
+import { type SymbolRequest, storePath } from '@dumpscope/symbols';
+import { EXIT, type Io, UsageError } from '../io.ts';
+import { toJson } from '../json.ts';
+import { openSession } from '../open-session.ts';
+import { progressLine } from '../progress.ts';
+
+export interface SymbolsRequest {
+  readonly path: string;
+  readonly json: boolean;
+  readonly importFolder: string | null;
+  readonly symbolPaths: readonly string[];
+  readonly imagePaths: readonly string[];
+  readonly offline: boolean;
+}
+
+interface WantedRow {
+  readonly kind: 'pdb' | 'image';
+  readonly module: string;
+  readonly name: string;
+  readonly guid: string | null;
+  readonly age: number | null;
+  readonly timeDateStamp: string | null;
+  readonly sizeOfImage: string | null;
+  readonly storePath: string;
+  readonly outcome: string;
+  readonly where: string | null;
+  readonly why: string | null;
+}
+
+function keyOf(request: SymbolRequest): string {
+  return `${request.kind}/${storePath(request).toLowerCase()}`;
+}
+
+function rowOf(request: SymbolRequest, answer: SymbolAnswer | undefined): WantedRow {
+  const pdb = request.kind === 'pdb';
+  return {
+    kind: request.kind,
+    module: request.module,
+    name: request.name,
+    guid: pdb ? request.guid : null,
+    age: pdb ? request.age : null,
+    timeDateStamp: pdb ? null : `0x${(request.timeDateStamp >>> 0).toString(16)}`,
+    sizeOfImage: pdb ? null : `0x${request.sizeOfImage.toString(16)}`,
+    storePath: storePath(request),
+    outcome: answer?.outcome ?? 'not-searched',
+    where: answer?.where ?? null,
+    why: answer?.why ?? null,
+  };
+}
+
+/** Everything that was looked for, then what the target would still take. */
+function wantedRows(target: Target, results: readonly SymbolAnswer[]): WantedRow[] {
+  const answers = new Map(results.map((answer) => [keyOf(answer.request), answer]));
+  const rows = new Map<string, WantedRow>();
+  for (const answer of results) rows.set(keyOf(answer.request), rowOf(answer.request, answer));
+  for (const request of target.requests) {
+    const key = keyOf(request);
+    if (!rows.has(key)) rows.set(key, rowOf(request, answers.get(key)));
+  }
+  return [...rows.values()].sort((a, b) =>
+    a.module === b.module ? (a.kind < b.kind ? -1 : 1) : a.module < b.module ? -1 : 1,
+  );
+}
+
+/** `dumpscope symbols`: with a symbol path everything that the dump could use is looked for. */
+export async function runSymbols(request: SymbolsRequest, io: Io): Promise<number> {
+  const imported = request.importFolder === null ? null : importFolder(request.importFolder, io);
+  const { symbolPaths, imagePaths, offline } = request;
+  // What was just filed is in the default cache: look there too.
+  const paths = imported === null ? symbolPaths : [...symbolPaths, defaultCacheFolder(io.env)];
+  const opened = await openSession(request.path, {
+    symbolPaths: paths,
+    imagePaths,
+    offline,
+    env: io.env,
+    everything: true,
+    onProgress: progressLine(io),
+  });
+  try {
+    for (const warning of opened.warnings) io.err(`dumpscope: ${warning}\n`);
+    const { target } = opened;
+    const wanted = wantedRows(target, opened.results);
+    const modules = target.modules.map((m) => ({ module: m.name, symbols: m.symbolOrigin }));
+    const layouts = { trust: target.layouts.trust, origin: target.layouts.table.origin, how: target.layouts.how };
+    if (request.json) io.out(`${toJson({ layouts, wanted, modules, imported }, 2)}\n`);
+    else io.out(symbolsText(target, wanted, imported));
+    return EXIT.done;
+  } finally {
+    opened.close();
+  }
+}
+
+function importFolder(folder: string, io: Io): ImportedFile[] {
+  try {
+    if (!statSync(folder).isDirectory()) throw new UsageError(`--import: ${folder} is no folder`);
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    throw new UsageError(`--import: there is no folder ${folder}`);
+  }
+  return importSymbols(folder, defaultCacheFolder(io.env));
+}
+
+function symbolsText(target: Target, wanted: readonly WantedRow[], imported: readonly ImportedFile[] | null): string {
+  const lines: string[] = [];
+  if (imported !== null) {
+    const count = (outcome: ImportedFile['outcome']): number => imported.filter((i) => i.outcome === outcome).length;
+    lines.push(
+      `Imported ${count('imported')} files, ${count('present')} were there, ${count('skipped')} are no symbols, ${count('failed')} failed`,
+    );
+    for (const file of imported) if (file.outcome === 'failed') lines.push(`    ${file.file}: ${file.why ?? 'failed'}`);
+    lines.push('');
+  }
+  lines.push(`Layouts: ${target.layouts.table.origin} (${target.layouts.trust})`, `    ${target.layouts.how}`, '');
+  const named = target.modules.filter((m) => m.symbolOrigin !== null);
+  lines.push(`${named.length} of ${target.modules.length} modules have names:`);
+  for (const module of named) lines.push(`    ${module.name.padEnd(16)} ${module.symbolOrigin}`);
+  const found = wanted.filter((w) => w.outcome === 'found');
+  const missing = wanted.filter((w) => w.outcome !== 'found');
+  if (found.length > 0) {
+    lines.push('', `${found.length} files were found:`);
+    for (const row of found) lines.push(`    ${row.storePath}`, `        ${row.where ?? ''}`);
+  }
+  if (missing.length > 0) {
+    lines.push('', `${missing.length} files would help:`);
+    for (const row of missing) {
+      const why = row.why === null ? '' : `  (${row.why})`;
+      lines.push(`    ${row.module.padEnd(16)} ${row.storePath}${why}`);
+    }
+  }
+  return lines.map((line) => `${line}\n`).join('');
+}
