@@ -172,16 +172,29 @@ export function chooseLayouts(input: LayoutInput): ChosenLayouts {
       );
   }
 
-  const candidates = matchKernel({
+  const fingerprint = {
     arch: dump.arch,
     build: dump.header.minorVersion,
     kdbg: pointers,
-    offsets,
     rsds,
     pae: paeOf(dump),
-  });
+  };
+  // Comparing offsets loads a table, some 10 ms each: those of the same branch of Windows come first, all others only
+  // where none of them fits.
+  const candidates = [
+    ...matchKernel(fingerprint).filter((candidate) => candidate.trust === 'exact' || candidate.distance === 0),
+    null,
+  ];
   const refused: string[] = [];
-  for (const candidate of candidates.slice(0, MAX_CANDIDATES)) {
+  const tried = new Set<string>();
+  for (let i = 0; i < Math.min(candidates.length, MAX_CANDIDATES); i++) {
+    const candidate = candidates[i];
+    if (candidate === undefined) break;
+    if (candidate === null) {
+      candidates.push(...matchKernel({ ...fingerprint, offsets }).filter((other) => !tried.has(other.info.id)));
+      continue;
+    }
+    tried.add(candidate.info.id);
     const builtin = loadBuiltin(candidate.info.id);
     if (builtin === undefined) continue;
     const { info } = builtin;

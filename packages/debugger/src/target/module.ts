@@ -82,9 +82,13 @@ export class LoadedModule implements Module, ImageRange {
   }
 
   #parse(): PeImage | null {
+    const { memory } = this.#context;
+    // Most images of a triage dump have no header there: told without the cost of an error for each.
+    const lfanew = memory.u16(this.base) === 0x5a4d ? memory.u32(this.base + 0x3cn) : undefined;
+    if (lfanew === undefined || memory.bytes(this.base + BigInt(lfanew), 0x60) === undefined) return null;
     return tryParsePe((at, length) => {
       if (at < 0 || at + length > this.size) return null;
-      return this.#context.memory.bytes(this.base + BigInt(at), length) ?? null;
+      return memory.bytes(this.base + BigInt(at), length) ?? null;
     });
   }
 
