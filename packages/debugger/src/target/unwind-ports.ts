@@ -2,6 +2,7 @@ import { type Arch, type Memory, type Va, va } from '@dumpscope/core';
 import type { CodeReader, Disassembler } from '@dumpscope/cpu';
 import { FunctionTable } from '../unwind/function-table.ts';
 import type { CodePlace, UnwindPorts } from '../unwind/ports.ts';
+import { readUnwindInfo, type UnwindInfo } from '../unwind/x64-unwind-info.ts';
 import type { StackRange } from './model.ts';
 import type { LoadedModule } from './module.ts';
 import { tssOf } from './stacks.ts';
@@ -38,6 +39,7 @@ export function makePorts(input: PortsInput): UnwindPorts {
   const { arch, memory } = input;
   const tables = new Map<LoadedModule, FunctionTable | null>();
   const starts = new Map<bigint, Va | null>();
+  const infos = new Map<bigint, UnwindInfo | string>();
   const tableOf = (module: LoadedModule): FunctionTable | null => {
     let table = tables.get(module);
     if (table === undefined) {
@@ -57,6 +59,15 @@ export function makePorts(input: PortsInput): UnwindPorts {
       const table = tableOf(module);
       if (table === null) return { kind: 'unknown', why: `.pdata of ${module.name} is not in the dump` };
       return table.lookup(Number(pc - module.base));
+    },
+    unwindInfo(imageBase, rva) {
+      const key = imageBase + BigInt(rva);
+      const known = infos.get(key);
+      if (known !== undefined) return known;
+      const info = readUnwindInfo(memory, imageBase, rva);
+      if (infos.size > 50000) infos.clear();
+      infos.set(key, info);
+      return info;
     },
     place(pc): CodePlace {
       const module = input.moduleAt(pc);

@@ -2,6 +2,7 @@ import type { Memory, Va } from '@dumpscope/core';
 import type { CodeReader, Disassembler } from '@dumpscope/cpu';
 import type { X86FrameRecord } from '@dumpscope/symbols';
 import type { FrameTrust } from '../target/model.ts';
+import type { UnwindInfo } from './x64-unwind-info.ts';
 
 /** What the exception directory (.pdata) of the module that holds a pc says. */
 export type FunctionLookup =
@@ -26,6 +27,8 @@ export interface UnwindPorts {
   readonly memory: Memory;
   readonly code: CodeReader;
   lookup(pc: bigint): FunctionLookup;
+  /** Decoded UNWIND_INFO, kept between frames; without it every frame decodes anew. */
+  unwindInfo?(imageBase: Va, rva: number): UnwindInfo | string;
   /** Executable bytes of a module, other bytes of a module (section headers at hand), or no module. */
   place(pc: bigint): CodePlace;
   /** A full table of names begins a symbol exactly here: a pointer to a function, not a return into one. */

@@ -109,7 +109,8 @@ export function walkStack(input: WalkInput): StackTrace {
   let transitions = 0;
   let at: Position = {
     values: new Map(start.values),
-    interrupted: !start.source.startsWith('unwound'),
+    // Unwound registers and those of a switch frame stand at a return address.
+    interrupted: !/^(unwound|switch frame)/.test(start.source),
     trust: start.source.startsWith('trap frame') ? 'trap-frame' : 'context',
     calleeParams: 0,
     previousChildEbp: null,

@@ -144,7 +144,9 @@ export function unwindX64(ports: UnwindPorts, entry: Entry, registers: RegisterM
   for (let depth = 0; ; depth++) {
     if (depth > MAX_CHAIN)
       return { kind: 'end', reason: 'bad-unwind-data', text: 'the chain of unwind data does not end' };
-    const info = readUnwindInfo(ports.memory, entry.imageBase, current.unwindData);
+    const info =
+      ports.unwindInfo?.(entry.imageBase, current.unwindData) ??
+      readUnwindInfo(ports.memory, entry.imageBase, current.unwindData);
     if (typeof info === 'string')
       return { kind: 'end', reason: info.includes('cannot be read') ? 'unreadable' : 'bad-unwind-data', text: info };
     const frame = frameBase(info, state.values, state.sp, offset, depth > 0);
