@@ -19,6 +19,8 @@ export function readOldLines(bytes: Uint8Array): OldLineBlock[] {
   const out: OldLineBlock[] = [];
   if (bytes.length < 4) return out;
   const fileCount = u16(bytes, 0);
+  // A line takes 6 bytes: a damaged header that points many files at one table would multiply it.
+  let budget = bytes.length / 6;
   for (let f = 0; f < fileCount && 4 + f * 4 + 4 <= bytes.length; f++) {
     const file = u32(bytes, 4 + f * 4);
     if (file + 4 > bytes.length) continue;
@@ -33,6 +35,8 @@ export function readOldLines(bytes: Uint8Array): OldLineBlock[] {
       const section = u16(bytes, lines);
       const count = u16(bytes, lines + 2);
       if (lines + 4 + count * 6 > bytes.length) continue;
+      budget -= count + 1;
+      if (budget < 0) return out;
       const pairs = new Uint32Array(count * 2);
       for (let i = 0; i < count; i++) {
         pairs[i * 2] = u32(bytes, lines + 4 + i * 4);
@@ -46,8 +50,6 @@ export function readOldLines(bytes: Uint8Array): OldLineBlock[] {
         pairs,
       });
     }
-    // Two files may not share their tables: a damaged header would multiply them.
-    if (out.length > bytes.length / 4) break;
   }
   return out;
 }

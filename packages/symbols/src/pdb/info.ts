@@ -77,18 +77,28 @@ export class NameTable {
   readonly #bytes: Uint8Array;
   readonly #start: number;
   readonly #end: number;
+  readonly #known = new Map<number, string>();
+  /** Strings do not overlap in a sound table; in a damaged one every offset may start a long one. */
+  #budget: number;
 
   constructor(bytes: Uint8Array, start: number, length: number) {
     this.#bytes = bytes;
     this.#start = start;
     this.#end = Math.min(bytes.length, start + length);
+    this.#budget = 2 * (this.#end - start) + 0x1_0000;
   }
 
-  /** Undefined for an offset outside of the table. Cut at `max` bytes: a damaged table may lack the NULs. */
-  get(offset: number, max = 4096): string | undefined {
+  /** Undefined for an offset outside of the table. Cut at 4096 bytes: a damaged table may lack the NULs. */
+  get(offset: number): string | undefined {
     const at = this.#start + offset;
     if (offset < 0 || at >= this.#end) return undefined;
-    return cString(this.#bytes, at, Math.min(this.#end, at + max));
+    let text = this.#known.get(offset);
+    if (text === undefined && this.#budget > 0) {
+      text = cString(this.#bytes, at, Math.min(this.#end, at + 4096));
+      this.#budget -= text.length + 1;
+      this.#known.set(offset, text);
+    }
+    return text;
   }
 }
 

@@ -21,6 +21,8 @@ import { Procedures } from './procedures.ts';
 import { Publics } from './publics.ts';
 import { TypeStream } from './type-stream.ts';
 
+const MAX_PROBLEMS = 100;
+
 export interface OpenPdbOptions {
   /** Sections of the matching image, for PDBs that carry no section headers. */
   readonly sections?: readonly PeSection[];
@@ -104,7 +106,8 @@ export class PdbFile {
       value = read();
     } catch (error) {
       if (!(error instanceof PdbError)) throw error;
-      this.#problems.push({ id: 'pdb-damaged', message: `${error.message} (no ${what})` });
+      if (this.#problems.length < MAX_PROBLEMS)
+        this.#problems.push({ id: 'pdb-damaged', message: `${error.message} (no ${what})` });
     }
     this.#parts.set(what, value);
     return value;
@@ -161,7 +164,10 @@ export class PdbFile {
 
   /** Types (TPI). Without a type stream or with a damaged one, a table that knows none. */
   get types(): TypeTable {
-    return this.typeRecords ?? emptyTypes(this.machine, this.label);
+    return this.part('type table', emptyTypes(this.machine, this.label), () => {
+      const records = this.typeRecords;
+      return records === null ? emptyTypes(this.machine, this.label) : guardTypes(this, records);
+    });
   }
 
   /** The type table with access to records and indices; null when there is none. */
@@ -188,7 +194,12 @@ export class PdbFile {
     return this.part('procedures', null, () => {
       const { dbi, addresses } = this;
       if (dbi === null || addresses === null) return null;
-      return new Procedures(this.msf, dbi.modules, addresses, new ContributionIndex(dbi, addresses));
+      const contributions = new ContributionIndex(dbi, addresses);
+      return new Procedures(this.msf, dbi.modules, addresses, contributions, (error) => {
+        this.guard(`symbols: ${error.message}`, undefined, () => {
+          throw error;
+        });
+      });
     });
   }
 
@@ -291,6 +302,17 @@ export interface InlineFrame {
 
 function pointerSize(machine: number): 4 | 8 {
   return machine === MACHINE_AMD64 || machine === MACHINE_ARM64 || machine === 0x200 ? 8 : 4;
+}
+
+/** A type table whose damaged parts answer "not found" and are noted as a problem of the PDB. */
+function guardTypes(pdb: PdbFile, table: PdbTypes): TypeTable {
+  return {
+    pointerSize: table.pointerSize,
+    origin: table.origin,
+    struct: (name) => pdb.guard('types', undefined, () => table.struct(name)),
+    enumeration: (name) => pdb.guard('types', undefined, () => table.enumeration(name)),
+    structNames: () => pdb.guard('types', [], () => [...table.structNames()]),
+  };
 }
 
 function emptyTypes(machine: number, origin: string): TypeTable {

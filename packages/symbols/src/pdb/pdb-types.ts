@@ -38,6 +38,7 @@ export class PdbTypes implements TypeTable {
   #byName: Map<string, number> | undefined;
   readonly #found = new Map<string, number>();
   readonly #structs = new Map<string, StructType>();
+  readonly #refs = new Map<number, TypeRef>();
   readonly #enums = new Map<string, EnumType>();
 
   /** `typedef` gives the type index that a name stands for (S_UDT), for names that are no structure. */
@@ -242,7 +243,16 @@ export class PdbTypes implements TypeTable {
   }
 
   /** The type of an index; nested as deep as MAX_DEPTH. */
-  typeRef(index: number, depth = 0): TypeRef {
+  typeRef(index: number): TypeRef {
+    let type = this.#refs.get(index);
+    if (type === undefined) {
+      type = this.#makeRef(index, 0);
+      this.#refs.set(index, type);
+    }
+    return type;
+  }
+
+  #makeRef(index: number, depth: number): TypeRef {
     if (index < 0x1000 && index < this.stream.first) return index === NULLPTR ? this.#nullptr() : simpleType(index);
     const record = depth > MAX_DEPTH ? undefined : this.stream.record(index);
     switch (record?.kind) {
@@ -251,19 +261,19 @@ export class PdbTypes implements TypeTable {
       case 'enum':
         return { kind: 'enum', name: this.nameOf(record, index) };
       case 'pointer':
-        return { kind: 'pointer', to: this.typeRef(record.to, depth + 1), size: record.size || this.pointerSize };
+        return { kind: 'pointer', to: this.#makeRef(record.to, depth + 1), size: record.size || this.pointerSize };
       case 'modifier':
       case 'alias':
-        return this.typeRef(record.of, depth + 1);
+        return this.#makeRef(record.of, depth + 1);
       case 'array': {
         const element = record.stride ?? this.sizeOf(record.of);
         const count = element > 0 ? Math.floor(record.size / element) : 0;
-        return { kind: 'array', count, of: this.typeRef(record.of, depth + 1) };
+        return { kind: 'array', count, of: this.#makeRef(record.of, depth + 1) };
       }
       case 'bitfield':
         return {
           kind: 'bitfield',
-          of: this.typeRef(record.of, depth + 1),
+          of: this.#makeRef(record.of, depth + 1),
           position: record.position,
           length: record.length,
         };

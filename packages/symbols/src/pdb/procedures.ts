@@ -1,6 +1,7 @@
 import type { AddressMap } from './address-map.ts';
 import type { ContributionIndex } from './contributions.ts';
 import type { DbiModule } from './dbi.ts';
+import { PdbError } from './errors.ts';
 import { type ModuleSymbols, type ProcedureRecord, readModuleSymbols } from './module-symbols.ts';
 import type { Msf } from './msf.ts';
 import { RvaIndex } from './rva-index.ts';
@@ -19,6 +20,8 @@ export interface ProcedureHit {
   readonly chunk: { readonly start: number; readonly size: number } | null;
 }
 
+const NO_SYMBOLS: ModuleSymbols = { procedures: [], separated: [], labels: [] };
+
 /** Zero-length procedures (labels of assembly code) before a covering one that are passed over. */
 const MAX_BACK = 8;
 
@@ -28,12 +31,21 @@ export class Procedures {
   readonly #modules: readonly DbiModule[];
   readonly #map: AddressMap;
   readonly #contributions: ContributionIndex;
+  readonly #onDamage: (error: PdbError) => void;
   readonly #symbols = new Map<number, ModuleSymbols>();
   readonly #code = new Map<number, CodeIndex>();
   #all: CodeIndex | undefined;
 
-  constructor(msf: Msf, modules: readonly DbiModule[], map: AddressMap, contributions: ContributionIndex) {
+  /** `onDamage` is told of modules whose symbols cannot be read; they count as having none. */
+  constructor(
+    msf: Msf,
+    modules: readonly DbiModule[],
+    map: AddressMap,
+    contributions: ContributionIndex,
+    onDamage: (error: PdbError) => void,
+  ) {
     this.#msf = msf;
+    this.#onDamage = onDamage;
     // Two modules never share a stream; a damaged list could make one stream be read thousands of times.
     const seen = new Set<number>();
     this.#modules = modules.map((module) => {
@@ -58,12 +70,22 @@ export class Procedures {
   module(index: number): ModuleSymbols {
     let symbols = this.#symbols.get(index);
     if (symbols === undefined) {
-      const module = this.#modules[index];
-      symbols =
-        module === undefined ? { procedures: [], separated: [], labels: [] } : readModuleSymbols(this.#msf, module);
+      symbols = this.#read(index);
       this.#symbols.set(index, symbols);
     }
     return symbols;
+  }
+
+  #read(index: number): ModuleSymbols {
+    const module = this.#modules[index];
+    if (module === undefined) return NO_SYMBOLS;
+    try {
+      return readModuleSymbols(this.#msf, module);
+    } catch (error) {
+      if (!(error instanceof PdbError)) throw error;
+      this.#onDamage(error);
+      return NO_SYMBOLS;
+    }
   }
 
   moduleAt(sourceRva: number): number {

@@ -306,8 +306,12 @@ export class Publics implements SymbolTable {
   }
 }
 
+/** Compilers cut or hash names at 4 KB. */
+const MAX_NAME = 4096;
+
 /** A name of an SZ (NUL-terminated) or ST (length-prefixed) record whose record ends at `limit`. */
 export function recordName(bytes: Uint8Array, at: number, limit: number, isSt: boolean): string {
+  limit = Math.min(limit, at + MAX_NAME);
   if (!isSt) return decodeUtf8(bytes, at, findNul(bytes, at, limit));
   return decodeUtf8(bytes, at + 1, Math.max(at + 1, Math.min(limit, at + 1 + (bytes[at] ?? 0))));
 }

@@ -151,9 +151,10 @@ function typeRows(pdb: PdbFile, name?: string): TypeRow[] {
   }
   const out: TypeRow[] = [];
   // A field list belongs to one type: in a damaged file thousands may point at the longest one.
+  const texts = new Map<number, string>();
   let budget = types.stream.recordBytes / 4 + 1024;
   for (let index = types.stream.first; index < types.stream.last; index++) {
-    const row = typeRow(types, index);
+    const row = typeRow(types, index, texts);
     if (row === null) continue;
     budget -= row.members.length + row.values.length;
     if (budget < 0) throw new PdbError(`${pdb.name}: PDB types refer to more members than there are`);
@@ -163,9 +164,18 @@ function typeRows(pdb: PdbFile, name?: string): TypeRow[] {
 }
 
 /** Null for an index that is no definition. */
-function typeRow(types: PdbTypes, index: number): TypeRow | null {
+function typeRow(types: PdbTypes, index: number, texts: Map<number, string> = new Map()): TypeRow | null {
   const record = types.stream.record(index);
   if ((record?.kind !== 'struct' && record?.kind !== 'enum') || record.isForward) return null;
+  const textOf = (type: number): string => {
+    let text = texts.get(type);
+    if (text === undefined) {
+      const ref = types.typeRef(type);
+      text = typeText(ref.kind === 'bitfield' ? ref.of : ref);
+      texts.set(type, text);
+    }
+    return text;
+  };
   const members: MemberRow[] = [];
   const bases: { name: string; offset: number }[] = [];
   const values: { name: string; value: string }[] = [];
@@ -176,11 +186,11 @@ function typeRow(types: PdbTypes, index: number): TypeRow | null {
       members.push({
         name: item.name,
         offset: item.offset,
-        type: typeText(bits === null ? type : bits.of),
+        type: textOf(item.type),
         bitPosition: bits?.position ?? null,
         bitLength: bits?.length ?? null,
       });
-    } else if (item.kind === 'base') bases.push({ name: typeText(types.typeRef(item.type)), offset: item.offset });
+    } else if (item.kind === 'base') bases.push({ name: textOf(item.type), offset: item.offset });
     else if (item.kind === 'vftable') {
       members.push({ name: '__VFN_table', offset: item.offset, type: 'void *', bitPosition: null, bitLength: null });
     } else if (item.kind === 'enumerate') values.push({ name: item.name, value: item.value.toString() });

@@ -47,11 +47,10 @@ export class ImageFile {
   get relocations(): RelocationIndex {
     if (this.#relocations === undefined) {
       const directory = relocationDirectory(this.pe.headers.directories);
-      // A directory that runs past the image is read as far as it goes.
-      const bytes =
-        directory === undefined
-          ? null
-          : this.#unrelocated(directory.rva, Math.min(directory.size, Math.max(0, this.#limit() - directory.rva)));
+      // A directory that runs past the image is read as far as it goes; it cannot be larger than the file.
+      const size =
+        directory === undefined ? 0 : Math.min(directory.size, this.bytes.length, this.#limit() - directory.rva);
+      const bytes = directory === undefined || size <= 0 ? null : this.#unrelocated(directory.rva, size);
       this.#relocations = bytes === null ? new Map() : parseRelocations(bytes);
     }
     return this.#relocations;

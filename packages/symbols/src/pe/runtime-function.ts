@@ -130,6 +130,8 @@ export function listRuntimeFunctions(
     const n = Math.min(256, count - index);
     const block = read(pdataRva + index * size, n * size);
     if (block === null || block.length < n * size) return { entries, complete: false };
+    // A damaged size may run over gigabytes of zeros.
+    if (n === 256 && block.every((byte) => byte === 0)) return { entries, complete: false };
     for (let i = 0; i < n; i++, index++) {
       const begin = u32(block, i * size);
       if (machine === MACHINE_AMD64) {
