@@ -75,8 +75,8 @@ export async function openSession(path: string, options: OpenSessionOptions = {}
 
 /** ARM64 decoding is loaded on first use; without it code shows as bytes. */
 async function loadArm64(): Promise<void> {
-  const cpu: { readonly prepareArm64?: () => Promise<void> } = await import('@dumpscope/cpu');
-  await cpu.prepareArm64?.();
+  const cpu: object = await import('@dumpscope/cpu');
+  if ('prepareArm64' in cpu && typeof cpu.prepareArm64 === 'function') await cpu.prepareArm64();
 }
 
 class SymbolSession implements OpenSession {

@@ -1,0 +1,52 @@
+import { atLeast, type Confidence, diagnose, explain, redact, renderText, type Report } from '@dumpscope/diagnose';
+import { EXIT, type Io, UsageError } from '../io.ts';
+import { openSession } from '../open-session.ts';
+import { progressLine } from '../progress.ts';
+import { version } from '../version.ts';
+
+export interface DiagnoseRequest {
+  readonly path: string;
+  readonly json: boolean;
+  readonly failOn: string | null;
+  readonly explain: string | null;
+  readonly redact: boolean;
+  readonly symbolPaths: readonly string[];
+  readonly imagePaths: readonly string[];
+  readonly offline: boolean;
+}
+
+const confidences: readonly string[] = ['proven', 'strong', 'likely', 'possible'];
+
+function isConfidence(text: string): text is Confidence {
+  return confidences.includes(text);
+}
+
+/** `dumpscope diagnose`: the report as text or JSON on standard output, warnings on standard error. */
+export async function runDiagnose(request: DiagnoseRequest, io: Io): Promise<number> {
+  const { failOn } = request;
+  if (failOn !== null && !isConfidence(failOn)) throw new UsageError(`--fail-on takes ${confidences.join(', ')}, not ${failOn}`);
+  const { symbolPaths, imagePaths, offline } = request;
+  const opened = await openSession(request.path, {
+    symbolPaths,
+    imagePaths,
+    offline,
+    env: io.env,
+    onProgress: progressLine(io),
+    warm: (target) => void diagnose(target, version),
+  });
+  try {
+    for (const warning of opened.warnings) io.err(`dumpscope: ${warning}\n`);
+    const full = diagnose(opened.target, version);
+    const report: Report = request.redact ? redact(full) : full;
+    if (request.explain !== null) {
+      const text = explain(report, request.explain);
+      if (text === null) throw new UsageError(`--explain ${request.explain}: there is no such finding or evidence item in this report`);
+      io.out(text);
+    } else if (request.json) io.out(`${JSON.stringify(report, null, 2)}\n`);
+    else io.out(renderText(report));
+    const fails = failOn !== null && isConfidence(failOn) && report.findings.some((finding) => atLeast(finding.confidence, failOn));
+    return fails ? EXIT.finding : EXIT.done;
+  } finally {
+    opened.close();
+  }
+}
