@@ -245,12 +245,17 @@ export interface Target {
   memoryOf(process: Va): Memory;
   readonly layouts: Layouts;
   readonly kdbg: Kdbg | null;
+  /** Where the block was found, or why it was not. */
+  readonly kdbgNote: string;
   readonly build: string | null;
   readonly modules: readonly Module[];
   readonly unloadedModules: readonly UnloadedModule[];
   readonly kernel: Module | null;
-  moduleAt(address: bigint): Module | undefined;
-  nameOf(address: bigint): Name;
+  /** User addresses are looked up in `process`; without one, in that of the current processor's thread. */
+  moduleAt(address: bigint, process?: bigint | null): Module | undefined;
+  nameOf(address: bigint, process?: bigint | null): Name;
+  /** Modules of a process's user part, by its loader's list; empty where its pages are not in the dump. */
+  userModules(process: bigint): readonly Module[];
   /** Address of `module!symbol`, `symbol` or a module name. */
   resolve(name: string): Va | undefined;
   readonly processors: readonly Processor[];

@@ -296,11 +296,15 @@ function infoOf(table: SymbolTable): ModuleDebugInfo {
 }
 
 /** Makes modules of a list; names that occur twice get their base appended, as WinDbg does. */
-export function makeModules(context: ModuleContext, listed: readonly ListedModule[]): LoadedModule[] {
+export function makeModules(
+  context: ModuleContext,
+  listed: readonly ListedModule[],
+  kernelFirst = true,
+): LoadedModule[] {
   const used = new Set<string>();
   return listed.map((entry, index) => {
     let name = moduleName(entry.imageName);
-    const isKernel = index === 0 && name === 'nt';
+    const isKernel = kernelFirst && index === 0 && name === 'nt';
     if (used.has(name)) name = `${name}_${entry.base.toString(16)}`;
     used.add(name);
     return new LoadedModule(context, entry, name, isKernel);

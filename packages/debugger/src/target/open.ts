@@ -42,6 +42,7 @@ import { KernelThread } from './thread.ts';
 import { ThreadLists } from './thread-lists.ts';
 import { readTime } from './time.ts';
 import { makePorts } from './unwind-ports.ts';
+import { isUserAddress, readUserSpace, type UserSpace } from './user-space.ts';
 
 export interface TargetOptions {
   /** Files besides the dump. */
@@ -234,12 +235,71 @@ class OpenedTarget implements Target {
     return first?.isKernel === true ? first : null;
   }
 
-  moduleAt(address: bigint): LoadedModule | undefined {
-    return this.#moduleMap.get().find(address);
+  moduleAt(address: bigint, process: bigint | null = null): LoadedModule | undefined {
+    const module = this.#moduleMap.get().find(address);
+    if (module !== undefined || !isUserAddress(this.pointerSize, address) || address < 0x10000n) return module;
+    return this.#userSpace(process ?? this.#currentProcess.get())?.map.find(address);
   }
 
-  nameOf(address: bigint): Name {
-    const module = this.moduleAt(address);
+  readonly #currentProcess = new Lazy((): Va | null => {
+    const { processors, current } = this.#processorList.get(noProcessors);
+    const thread = processors.find((processor) => processor.number === current)?.currentThread ?? null;
+    return thread === null ? null : (this.thread(thread)?.process ?? null);
+  });
+
+  readonly #userSpaces = new Map<bigint, UserSpace>();
+
+  #userSpace(process: bigint | null): UserSpace | null {
+    if (process === null || process === 0n) return null;
+    const known = this.#userSpaces.get(process);
+    if (known !== undefined) return known;
+    const peb = this.process(process)?.field('Peb') ?? null;
+    const space = readUserSpace({
+      arch: this.arch,
+      process: va(process),
+      peb: peb === null || peb === 0n ? null : va(peb),
+      memory: this.memoryOf(va(process)),
+      answers: this.#answers,
+      limits: this.#limits,
+    });
+    if (this.#userSpaces.size > 256) this.#userSpaces.clear();
+    this.#userSpaces.set(process, space);
+    return space;
+  }
+
+  userModules(process: bigint): readonly LoadedModule[] {
+    return this.#userSpace(process)?.modules ?? [];
+  }
+
+  /** Ports for the user part of the thread whose kernel stack holds `kernelSp`; null where its stack is not there. */
+  #userPorts(kernelSp: bigint, userSp: bigint): UnwindPorts | null {
+    const address = this.stackAt(kernelSp)?.thread ?? null;
+    const thread = address === null ? null : this.thread(address);
+    const process = thread?.process ?? null;
+    const space = this.#userSpace(process);
+    if (space === null || space.modules.length === 0 || space.memory.u8(userSp) === undefined) return null;
+    const { memory } = space;
+    const tib = thread?.teb ?? null;
+    const width = BigInt(this.pointerSize);
+    const base = tib === null ? undefined : memory.pointer(tib + width);
+    const limit = tib === null ? undefined : memory.pointer(tib + 2n * width);
+    return makePorts({
+      arch: this.arch,
+      memory,
+      code: (at, length) => memory.bytes(at, length) ?? null,
+      disassembler: this.disassembler,
+      moduleAt: (at) => space.map.find(at),
+      stackAt: (at) =>
+        base !== undefined && limit !== undefined && at >= limit && at < base
+          ? { kind: 'unknown', base, limit, processor: null, thread: address, source: 'TEB' }
+          : null,
+      isKnownData: () => false,
+      pcrs: () => [],
+    });
+  }
+
+  nameOf(address: bigint, process: bigint | null = null): Name {
+    const module = this.moduleAt(address, process);
     return module === undefined ? bareName(address) : nameInModule(this.arch, module, Number(address - module.base));
   }
 
@@ -408,6 +468,7 @@ class OpenedTarget implements Target {
       arch: this.arch,
       start,
       limit: Math.max(1, Math.min(options.limit ?? FRAME_LIMIT, FRAME_LIMIT)),
+      userPorts: (kernelSp, userSp) => this.#userPorts(kernelSp, userSp),
       stackKind: (sp) =>
         given !== undefined && inStack(given, sp) ? given.kind : (this.stackAt(sp)?.kind ?? 'unknown'),
     });

@@ -19,6 +19,8 @@ export interface WalkInput {
   readonly start: Registers;
   readonly limit: number;
   stackKind(sp: bigint): StackKind;
+  /** Ports of the user space that a trap frame on the stack at `kernelSp` leads to; null where it cannot be walked. */
+  userPorts?(kernelSp: bigint, userSp: bigint): UnwindPorts | null;
 }
 
 /** What changes from frame to frame. */
@@ -36,8 +38,7 @@ interface Position {
  * Windows looks a return address up as it is; here its predecessor is looked up, so that a call which ends its function
  * (nothing returns from KeBugCheckEx) finds the caller and not its neighbour.
  */
-function stepFrom(input: WalkInput, at: Position): Step {
-  const { ports, arch } = input;
+function stepFrom(ports: UnwindPorts, arch: Arch, at: Position): Step {
   const pc = at.values.get(pcName[arch]) ?? 0n;
   if (arch === 'x86') {
     return unwindX86(ports, at.values, {
@@ -103,7 +104,10 @@ function readArgs(ports: UnwindPorts, arch: Arch, slot: bigint | null, childEbp:
 
 /** Walks from `start` until the stack ends or nothing more can be believed; the trace says which and why. */
 export function walkStack(input: WalkInput): StackTrace {
-  const { ports, arch, start } = input;
+  const { arch, start } = input;
+  let ports = input.ports;
+  let inUser = false;
+  let kernelSp: bigint = start.sp;
   const frames: Frame[] = [];
   const seen = new Set<string>();
   let transitions = 0;
@@ -137,19 +141,25 @@ export function walkStack(input: WalkInput): StackTrace {
         remark: null,
         args: [],
         registers,
-        stack: input.stackKind(sp),
+        stack: inUser ? 'unknown' : input.stackKind(sp),
         ...rest,
       });
     };
-    if (isUserMode(registers)) {
-      push({ stack: 'unknown', childEbp: arch === 'x86' ? (registers.fp ?? null) : null });
-      return { frames, endReason: 'user-mode', endText: 'the walk leaves the kernel here' };
+    if (!inUser && isUserMode(registers)) {
+      const user = input.userPorts?.(kernelSp, sp) ?? null;
+      if (user === null) {
+        push({ stack: 'unknown', childEbp: arch === 'x86' ? (registers.fp ?? null) : null });
+        return { frames, endReason: 'user-mode', endText: 'the walk leaves the kernel here' };
+      }
+      ports = user;
+      inUser = true;
     }
+    if (!inUser) kernelSp = sp;
     const key = `${pc}:${sp}:${at.interrupted}`;
     if (seen.has(key))
       return { frames, endReason: 'did-not-advance', endText: `the walk came back to ${sp.toString(16)}` };
     seen.add(key);
-    const step = stepFrom(input, at);
+    const step = stepFrom(ports, arch, at);
     const childEbp = arch === 'x86' ? toVa(step.childEbp ?? null) : null;
     if (step.kind === 'end') {
       push({
