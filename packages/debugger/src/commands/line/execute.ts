@@ -76,12 +76,15 @@ function runSegment(registry: CommandRegistry, session: Session, text: string, r
       const what = error instanceof Error ? error.message : String(error);
       return done(EMPTY, `Internal error in '${text}': ${what}`, true);
     }
-    const message =
-      error.at === null
-        ? error.message
-        : `${' '.repeat(prompt.length + argsAt + error.at)}^ ${error.message} in '${text}'`;
+    const message = error.at === null ? error.message : caretLine(prompt, text, argsAt + error.at, error.message);
     return done(error.partial ?? EMPTY, message);
   }
+}
+
+/** `      ^ Extra character error in 'k foo'`: the caret stands under the word as it was typed behind the prompt. */
+function caretLine(prompt: string, text: string, offset: number, message: string): string {
+  const blanks = /^\s*/.exec(text.slice(offset))?.[0].length ?? 0;
+  return `${' '.repeat(prompt.length + offset + blanks)}^ ${message} in '${text}'`;
 }
 
 function unknownCommand(text: string): CommandError {

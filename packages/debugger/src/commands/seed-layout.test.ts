@@ -1,0 +1,127 @@
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { expectGolden } from '../../test/golden.ts';
+import { seedTarget } from '../../test/seed-target.ts';
+import { createRegistry } from './all-commands.ts';
+import { executeLine } from './line/execute.ts';
+import { createSession } from './session/session.ts';
+
+const goldens = join(import.meta.dirname, 'goldens');
+const registry = createRegistry();
+
+/** Runs a line on the seed's state and gives a log with prompts, as a terminal would show it. */
+function log(...lines: string[]): string {
+  const session = createSession(seedTarget());
+  let text = '';
+  for (const line of lines) {
+    for (const done of executeLine(registry, session, line)) {
+      expect(done.internal, `${done.command}: ${done.error}`).toBe(false);
+      text += `${done.prompt}${done.command}\n${done.text}${done.error === null ? '' : `${done.error}\n`}`;
+    }
+  }
+  return text;
+}
+
+describe("the seed's commands on the seed's values", () => {
+  it.each([
+    ['thread.txt', ['!thread', '!thread 830c07c0 0']],
+    ['trap.txt', ['.trap a07be180', 'r', 'r eax,zf', 'k', 'kv', '.trap']],
+    [
+      'uf.txt',
+      [
+        '.asm no_code_bytes',
+        'uf hal!KeAcquireInStackQueuedSpinLock',
+        '.asm- no_code_bytes',
+        'uf hal!KeAcquireInStackQueuedSpinLock',
+        'u 806e4a2c L4',
+        'ub 806e4a37 L2',
+      ],
+    ],
+    [
+      'memory.txt',
+      [
+        '.trap a07be180',
+        'dyd eax+4 l1',
+        'dyb eax+4 l4',
+        'dd eax l4',
+        'db eax l9',
+        'dps esp l4',
+        'dd eax+8 l2',
+        'dq eax l1',
+        'dw eax l3',
+        'dc eax+4 l1',
+      ],
+    ],
+    ['processors.txt', ['~1s', 'k', '~0s', 'k', 'kn 2', 'kc 2', 'kb 1', '2k', '~']],
+    ['qlocks.txt', ['!qlocks', '!running -i']],
+    [
+      'engine.txt',
+      [
+        '.bugcheck',
+        '? eax',
+        '? 0n12',
+        '? foo',
+        'lm',
+        'lmvm hal',
+        'ln 806e4a37',
+        'ln hal!KeAcquireInStackQueuedSpinLock',
+        'x hal!*Spin*',
+        'vertarget',
+        '.formats 1c407e62',
+        'n 10',
+        'n 16',
+        'bogus',
+        '!bogus',
+        'k foo',
+        '.echo a; .echo "b;c" ; * rest ; k',
+        'dt nt!_LIST_ENTRY 830c09d0',
+        'dt nt!_IRP',
+        'dt -r1 nt!_IRP 86163008',
+        '?? ((_IRP *)0x86163008)->Flags',
+        '.effmach',
+      ],
+    ],
+    ['analyze.txt', ['!analyze -v']],
+  ])('%s', (file, lines) => expectGolden(goldens, file, log(...lines)));
+
+  it('is the page: facts that must not move', () => {
+    const thread = log('!thread');
+    for (const line of [
+      'THREAD 830c07c0  Cid 0588.0528  Teb: 7ffa3000 Win32Thread: e29546a8 RUNNING on processor 0',
+      'IRP List:',
+      '    86163008: (0006,01d8) Flags: 00000900  Mdl: 84f156c0',
+      'Not impersonating',
+      'DeviceMap                 e257b7c8',
+      'Owning Process            831ec608       Image:         MyApp.EXE',
+      'Wait Start TickCount      122850         Ticks: 40796 (0:00:10:37.437)',
+      'Context Switch Count      191                 LargeStack',
+      'UserTime                  00:00:00.000',
+      'KernelTime                00:10:37.406',
+      'Win32 Start Address 0x35f76821',
+      'Start Address 0x7c810659',
+      'Stack Init a07bf000 Current a07beca0 Base a07bf000 Limit a07bb000 Call 0',
+      'Priority 11 BasePriority 8 PriorityDecrement 2 DecrementCount 16',
+      'ChildEBP RetAddr  Args to Child              ',
+    ])
+      expect(thread).toContain(`${line}\n`);
+    expect(log('.trap a07be180')).toContain(
+      [
+        'ErrCode = 00000000',
+        'eax=a07be200 ebx=a07be228 ecx=831dabf5 edx=a07beb94 esi=831d02a8 edi=831dabd8',
+        'eip=806e4a37 esp=a07be1f4 ebp=a07be220 iopl=0         nv up ei pl nz na po nc',
+        'cs=0008  ss=0010  ds=0000  es=0000  fs=0000  gs=0000             efl=00000202',
+        'hal!KeAcquireInStackQueuedSpinLock+0x47:',
+        '806e4a37 ebf3            jmp     hal!KeAcquireInStackQueuedSpinLock+0x3c (806e4a2c)',
+      ].join('\n'),
+    );
+    expect(log('.trap a07be180', 'dyd eax+4 l1')).toContain(
+      [
+        '           3          2          1          0',
+        '          10987654 32109876 54321098 76543210',
+        '          -------- -------- -------- --------',
+        'a07be204  10000011 00011101 10101011 11110101  831dabf5',
+      ].join('\n'),
+    );
+    expect(log('~1s', 'k')).toBe('0: kd> ~1s\n1: kd> k\nChildEBP RetAddr  \nf794cd54 00000000 nt!KiIdleLoop+0x14\n');
+  });
+});
