@@ -16,7 +16,14 @@ export const forgeCommand: Subcommand = {
     const { runForge } = await import('./forge/run-forge.ts');
     const text = (name: string): string | null => (options[name] as string | undefined) ?? null;
     return runForge(
-      { scenario: args[0] ?? null, output: text('output'), symbols: text('symbols'), kind: text('kind'), memory: text('memory'), list: options['list'] === true },
+      {
+        scenario: args[0] ?? null,
+        output: text('output'),
+        symbols: text('symbols'),
+        kind: text('kind'),
+        memory: text('memory'),
+        list: options['list'] === true,
+      },
       io,
     );
   },

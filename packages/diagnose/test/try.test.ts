@@ -10,6 +10,6 @@ it('try', () => {
     const dump = openDump(bytesSource(new Uint8Array(readFileSync(f)), f));
     const target = openTarget(dump);
     const report = diagnose(target, '0');
-    process.stdout.write(renderText(report) + `\n${performance.now() - t0} ms\n`);
+    process.stdout.write(`${renderText(report)}\n${performance.now() - t0} ms\n`);
   }
 });

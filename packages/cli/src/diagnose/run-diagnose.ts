@@ -1,4 +1,4 @@
-import { atLeast, type Confidence, diagnose, explain, redact, renderText, type Report } from '@dumpscope/diagnose';
+import { atLeast, type Confidence, diagnose, explain, type Report, redact, renderText } from '@dumpscope/diagnose';
 import { EXIT, type Io, UsageError } from '../io.ts';
 import { openSession } from '../open-session.ts';
 import { progressLine } from '../progress.ts';
@@ -24,7 +24,8 @@ function isConfidence(text: string): text is Confidence {
 /** `dumpscope diagnose`: the report as text or JSON on standard output, warnings on standard error. */
 export async function runDiagnose(request: DiagnoseRequest, io: Io): Promise<number> {
   const { failOn } = request;
-  if (failOn !== null && !isConfidence(failOn)) throw new UsageError(`--fail-on takes ${confidences.join(', ')}, not ${failOn}`);
+  if (failOn !== null && !isConfidence(failOn))
+    throw new UsageError(`--fail-on takes ${confidences.join(', ')}, not ${failOn}`);
   const { symbolPaths, imagePaths, offline } = request;
   const opened = await openSession(request.path, {
     symbolPaths,
@@ -40,11 +41,13 @@ export async function runDiagnose(request: DiagnoseRequest, io: Io): Promise<num
     const report: Report = request.redact ? redact(full) : full;
     if (request.explain !== null) {
       const text = explain(report, request.explain);
-      if (text === null) throw new UsageError(`--explain ${request.explain}: there is no such finding or evidence item in this report`);
+      if (text === null)
+        throw new UsageError(`--explain ${request.explain}: there is no such finding or evidence item in this report`);
       io.out(text);
     } else if (request.json) io.out(`${JSON.stringify(report, null, 2)}\n`);
     else io.out(renderText(report));
-    const fails = failOn !== null && isConfidence(failOn) && report.findings.some((finding) => atLeast(finding.confidence, failOn));
+    const fails =
+      failOn !== null && isConfidence(failOn) && report.findings.some((finding) => atLeast(finding.confidence, failOn));
     return fails ? EXIT.finding : EXIT.done;
   } finally {
     opened.close();

@@ -1,7 +1,7 @@
 /** Captured registers and memory in the shape that the abstract executor takes. */
 
 import { va } from '@dumpscope/core';
-import type { CpuState, MemoryPort } from '@dumpscope/cpu';
+import { type CpuState, type MemoryPort, Program } from '@dumpscope/cpu';
 import type { Registers, Target } from '@dumpscope/debugger';
 
 /** Null on ARM64, which the executor does not run. */
@@ -20,4 +20,16 @@ export function capturedMemory(target: Target): MemoryPort {
       return BigInt(size === 4 ? view.getUint32(0, true) : size === 2 ? view.getUint16(0, true) : view.getUint8(0));
     },
   };
+}
+
+const programs = new WeakMap<Target, Program>();
+
+/** Compiled code of a target, shared by every run. */
+export function programOf(target: Target): Program {
+  let program = programs.get(target);
+  if (program === undefined) {
+    program = new Program(target.code, target.disassembler);
+    programs.set(target, program);
+  }
+  return program;
 }

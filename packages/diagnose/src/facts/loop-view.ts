@@ -24,9 +24,6 @@ export interface ExitView {
   readonly invariant: boolean;
   /** A store of the loop may reach one of its cells. */
   readonly mayBeStored: boolean;
-  /** Does EFLAGS in the context equal what the last test leaves for the captured value? */
-  readonly flagsAgree: boolean | null;
-  readonly flagsText: string | null;
 }
 
 export type LoopShape =
@@ -41,6 +38,8 @@ export type LoopShape =
 
 export interface LoopView {
   readonly start: bigint;
+  /** Where every turn passes: the target of the back edge. */
+  readonly header: bigint;
   readonly end: bigint;
   readonly instructionCount: number;
   readonly functionName: string | null;
@@ -49,20 +48,17 @@ export interface LoopView {
   readonly frameIndex: number;
   readonly exits: readonly ExitView[];
   readonly shape: LoopShape;
+  /** The lock word, where the loop takes it with an atomic instruction. */
+  readonly lockCell: WaitCell | null;
   /** Abstract execution from the captured state: repeats a state, leaves after so many iterations, or is unknown. */
   readonly execution: {
     readonly end: 'cycle' | 'exit' | 'unknown';
     readonly iterations: number | null;
     readonly text: string;
   };
-  /** The loop writes nothing but registers and its stack. */
   readonly stores: number;
-}
-
-/** No exit can be taken unless somebody else changes a cell. */
-export function blockedByCells(loop: LoopView): boolean {
-  return (
-    loop.exits.length > 0 &&
-    loop.exits.every((exit) => exit.taken === false && exit.invariant && !exit.mayBeStored && exit.cells.length > 0)
-  );
+  /** Every way through the loop was followed. */
+  readonly complete: boolean;
+  /** Does EFLAGS in the context equal what the last test leaves for the captured values? */
+  readonly flags: { readonly agree: boolean | null; readonly text: string };
 }

@@ -71,20 +71,33 @@ function examine(
     // Behind a trap frame other code was interrupted: its loops are no callers of this one.
     if (frame.index > 0 && trace.frames[frame.index - 1]?.trapFrame != null) break;
     const around = loopAround(target, frame);
-    for (let loop = around?.loop ?? null; around != null && loop !== null; loop = loop.parent) {
-      const view = viewLoop(target, around, loop, frame);
+    for (let loop = around?.loop ?? null; around !== null && loop !== null; loop = loop.parent) {
+      const view = viewLoop(
+        target,
+        around,
+        loop,
+        frame,
+        frame.index === 0 ? registers : { ...frame.registers, pc: around.pc },
+      );
       if (view !== null && holds(view)) return { sites: [{ waiter, loop: view, siblings: spinSites }] };
     }
   }
   return { sites: [] };
 }
 
-/** Worth a judgement: nothing shows that the loop ends by itself soon. */
+/** Worth a judgement: a wait for a lock, or nothing shows that the loop ends by itself. */
 function holds(loop: LoopView): boolean {
-  return loop.execution.end !== 'exit' || loop.exits.some((exit) => exit.cells.length > 0 && loop.shape !== 'other');
+  return (
+    loop.execution.end !== 'exit' || loop.shape === 'queued-wait' || loop.lockCell !== null || waitsForQueueBit(loop)
+  );
 }
 
-function loopAround(target: Target, frame: Frame): LoopAround | null {
+/** A wait for bit 0 of a pointer-sized cell: a queue entry whose bit has been cleared by now still counts as one. */
+function waitsForQueueBit(loop: LoopView): boolean {
+  return loop.stores === 0 && loop.exits.some((exit) => exit.invariant && exit.cells.some((cell) => cell.mask === 1n));
+}
+
+function loopAround(target: Target, frame: Frame): (LoopAround & { readonly pc: Va }) | null {
   const pc = frame.index === 0 ? frame.pc : callBefore(target, frame.pc);
   if (pc === null) return null;
   const module = target.moduleAt(pc);
@@ -95,7 +108,7 @@ function loopAround(target: Target, frame: Frame): LoopAround | null {
       : bounds.end === null
         ? { start: vaAdd(module.base, bounds.start) }
         : { ranges: [{ start: vaAdd(module.base, bounds.start), end: vaAdd(module.base, bounds.end) }] };
-  return findLoopAround(target.code, target.disassembler, pc, hints);
+  return { ...findLoopAround(target.code, target.disassembler, pc, hints), pc };
 }
 
 /** The call instruction that ends at a return address, from the function's own decoding. */

@@ -1,13 +1,217 @@
-import type { FlowGraph, Instruction } from '@dumpscope/cpu';
-import type { Frame, Target } from '@dumpscope/debugger';
-import type { LockEffect } from './must-hold.ts';
+/**
+ * What an instruction or a call does to one lock, by executing it: a function that makes a free lock held acquires it, one
+ * that makes a held lock free releases it. Names play no part, so wrappers, inlined copies and unknown builds count alike.
+ */
 
+import { va } from '@dumpscope/core';
+import { type FlowGraph, type Instruction, run } from '@dumpscope/cpu';
+import type { Frame, Target } from '@dumpscope/debugger';
+import { capturedMemory, programOf } from '../facts/cpu-state.ts';
+import type { LockEffect } from './must-hold.ts';
+import { operandAddress, type ResolveScope, resolveBefore } from './resolve-value.ts';
+
+const argumentRegisters: Readonly<Record<string, readonly string[]>> = {
+  x86: ['ecx', 'edx'],
+  x64: ['rcx', 'rdx', 'r8'],
+  arm64: [],
+};
+
+/** Effect of each instruction of a frame's function on `lock`; `handle` is the queue entry of a queued lock. */
 export function lockEffects(
-  _t: Target,
-  _g: FlowGraph,
-  _f: Frame,
-  _lock: bigint,
-  _handle: bigint | null,
+  target: Target,
+  graph: FlowGraph,
+  frame: Frame,
+  lock: bigint,
+  handle: bigint | null,
 ): (instruction: Instruction) => LockEffect {
-  return () => 'none';
+  const scope: ResolveScope = { target, graph, frame: frame.registers };
+  return (instruction) => {
+    if (instruction.flow !== 'call' && instruction.flow !== 'indirect-call')
+      return inlineEffect(scope, instruction, lock);
+    const callee = calleeOf(scope, instruction);
+    if (callee === null) return 'none';
+    const values = argumentsOf(scope, instruction);
+    const mentions = values.some((value) => value === lock || (handle !== null && value === handle));
+    if (mentions) return callEffect(target, callee, values, lock, handle);
+    // An argument that could not be resolved matters only where the callee does something to a lock at all.
+    if (values[0] !== null) return 'none';
+    const trial = callEffect(target, callee, [SCRATCH_LOCK, SCRATCH_HANDLE, 0n], SCRATCH_LOCK, SCRATCH_HANDLE);
+    return trial === 'acquires' || trial === 'releases' ? 'unknown' : 'none';
+  };
+}
+
+/** `lock bts [lock],0`, `xchg`, `lock cmpxchg` acquire; a store of 0, `lock and`, `lock btr` release. */
+function inlineEffect(scope: ResolveScope, instruction: Instruction, lock: bigint): LockEffect {
+  for (const { operand, access } of instruction.memory) {
+    if (access !== 'write' && access !== 'read-write') continue;
+    if (operandAddress(scope, operand) !== lock) continue;
+    const source = instruction.operands[1];
+    switch (instruction.mnemonic) {
+      case 'bts':
+      case 'cmpxchg':
+      case 'xchg':
+      case 'or':
+        return 'acquires';
+      case 'btr':
+      case 'and':
+        return 'releases';
+      case 'mov':
+        return source?.kind === 'immediate' && source.value === 0n
+          ? 'releases'
+          : source?.kind === 'register'
+            ? zeroRegister(scope, instruction, source.register)
+            : 'unknown';
+      default:
+        return 'unknown';
+    }
+  }
+  return 'none';
+}
+
+function zeroRegister(scope: ResolveScope, instruction: Instruction, register: string): LockEffect {
+  const block = scope.graph.blocks.find((candidate) => candidate.instructions.includes(instruction));
+  const before = block?.instructions
+    .slice(0, block.instructions.indexOf(instruction))
+    .findLast((candidate) => candidate.writes.some((name) => sameRegister(name, register)));
+  const [a, b] = before?.operands ?? [];
+  const cleared =
+    before?.mnemonic === 'xor' && a?.kind === 'register' && b?.kind === 'register' && a.register === b.register;
+  return cleared ? 'releases' : 'unknown';
+}
+
+function sameRegister(full: string, part: string): boolean {
+  return full === part || full.slice(1) === part.slice(1) || `${part.replace(/[dwb]$/, '')}` === full;
+}
+
+function calleeOf(scope: ResolveScope, instruction: Instruction): bigint | null {
+  if (instruction.target !== null) return instruction.target;
+  const operand = instruction.operands[0];
+  if (operand?.kind !== 'memory') return null;
+  // `call [__imp_X]`: the import slot is a constant address.
+  if (operand.base !== null && !operand.ripRelative) return null;
+  const slot = operandAddress(scope, operand);
+  return slot === null ? null : (scope.target.memory.pointer(slot) ?? null);
+}
+
+/** Register arguments, then pushed ones on x86; null for those that cannot be resolved. */
+function argumentsOf(scope: ResolveScope, call: Instruction): (bigint | null)[] {
+  const values = (argumentRegisters[scope.graph.arch] ?? []).map(
+    (register) => resolveBefore(scope, call, register)?.value ?? null,
+  );
+  if (scope.graph.arch !== 'x86') return values;
+  const block = scope.graph.blocks.find((candidate) => candidate.instructions.includes(call));
+  if (block === undefined) return values;
+  for (let i = block.instructions.indexOf(call) - 1, pushed = 0; i >= 0 && pushed < 3; i--) {
+    const instruction = block.instructions[i];
+    if (instruction === undefined || instruction.flow === 'call' || instruction.flow === 'indirect-call') break;
+    if (instruction.mnemonic !== 'push') continue;
+    const operand = instruction.operands[0];
+    values.push(
+      operand?.kind === 'immediate'
+        ? operand.value
+        : operand?.kind === 'register'
+          ? (resolveBefore(scope, instruction, operand.register)?.value ?? null)
+          : null,
+    );
+    pushed++;
+  }
+  return values;
+}
+
+/** Places that no Windows kernel maps (user half, never read from the dump). */
+const SCRATCH_STACK = 0x6fff_0000n;
+const SCRATCH_RETURN = 0x6ffe_0000n;
+const SCRATCH_LOCK = 0x6ffd_0000n;
+const SCRATCH_HANDLE = 0x6ffc_0000n;
+const MAX_STEPS = 4000;
+
+const known = new WeakMap<Target, Map<string, LockEffect>>();
+
+function callEffect(
+  target: Target,
+  callee: bigint,
+  values: readonly (bigint | null)[],
+  lock: bigint,
+  handle: bigint | null,
+): LockEffect {
+  const roles = values
+    .map((value) => (value === lock ? 'l' : handle !== null && value === handle ? 'h' : '-'))
+    .join('');
+  let cache = known.get(target);
+  if (cache === undefined) {
+    cache = new Map();
+    known.set(target, cache);
+  }
+  const key = `${callee.toString(16)} ${roles}`;
+  let effect = cache.get(key);
+  if (effect === undefined) {
+    effect = execute(target, callee, roles);
+    cache.set(key, effect);
+  }
+  return effect;
+}
+
+/** Runs the callee on a scratch lock: once free, once held. The arguments keep their roles; everything else is unknown. */
+function execute(target: Target, callee: bigint, roles: string): LockEffect {
+  if (target.arch === 'arm64') return 'unknown';
+  const queued = roles.includes('h');
+  const free = trial(target, callee, roles, 0n, queued);
+  if (free !== null && free !== 0n) return 'acquires';
+  const held = trial(target, callee, roles, queued ? SCRATCH_HANDLE : 1n, queued);
+  if (held === 0n) return 'releases';
+  return free === null || held === null ? 'unknown' : 'none';
+}
+
+/** Lock word after the call, null where the execution could not be followed to its return. */
+function trial(target: Target, callee: bigint, roles: string, word: bigint, queued: boolean): bigint | null {
+  const pointer = target.pointerSize;
+  const registers = new Map<string, bigint>();
+  const cells = new Map<bigint, bigint>([
+    [SCRATCH_LOCK, word],
+    [SCRATCH_STACK, SCRATCH_RETURN],
+    [SCRATCH_HANDLE, 0n],
+    [SCRATCH_HANDLE + BigInt(pointer), queued ? SCRATCH_LOCK : 0n],
+  ]);
+  const names = argumentRegisters[target.arch] ?? [];
+  [...roles].forEach((role, i) => {
+    const value = role === 'l' ? SCRATCH_LOCK : role === 'h' ? SCRATCH_HANDLE : null;
+    const name = names[i];
+    if (value === null) return;
+    if (name !== undefined) registers.set(name, value);
+    else cells.set(SCRATCH_STACK + BigInt((1 + i - names.length) * pointer), value);
+  });
+  registers.set(target.arch === 'x64' ? 'rsp' : 'esp', SCRATCH_STACK);
+  const captured = capturedMemory(target);
+  const memory = {
+    read(address: bigint, size: number): bigint | null {
+      for (const [at, value] of cells) {
+        if (address >= at && address + BigInt(size) <= at + BigInt(pointer))
+          return BigInt.asUintN(size * 8, value >> (8n * (address - at)));
+      }
+      return address >= SCRATCH_HANDLE - 0x1_0000n && address < SCRATCH_STACK + 0x1_0000n
+        ? null
+        : captured.read(address, size);
+    },
+  };
+  const pcr = controlRegion(target);
+  const result = run(
+    programOf(target),
+    {
+      arch: target.arch === 'x64' ? 'x64' : 'x86',
+      pc: va(callee),
+      registers,
+      flags: 0x202,
+      ...(target.arch === 'x64' ? { gsBase: pcr } : { fsBase: pcr }),
+    },
+    memory,
+    { maxSteps: MAX_STEPS, watch: [{ address: va(SCRATCH_LOCK), size: pointer }] },
+  );
+  return result.end === 'exit' ? (result.watched[0] ?? null) : null;
+}
+
+/** KPCR of the first processor: what gs (x64) or fs (x86) begins at in kernel mode. */
+function controlRegion(target: Target): bigint | null {
+  const prcb = target.processors[0]?.prcb;
+  if (prcb === undefined) return null;
+  return prcb - BigInt(target.kdbg?.offset('OffsetPcrContainedPrcb') ?? (target.arch === 'x64' ? 0x180 : 0x120));
 }

@@ -6,6 +6,9 @@ import type { Finding, Report, ReportProcessor } from './report.ts';
 /** Version of the rules: part of every report, so that two answers can be compared. */
 export const RULES_VERSION = '1';
 
+/** Frames of a processor's stack in the report; the debugger walks to the end. */
+const MAX_FRAMES = 128;
+
 /** Assembles the report around findings that are already in order. */
 export function buildReport(target: Target, findings: readonly Finding[], toolVersion: string): Report {
   const { dump, bugcheck } = target;
@@ -47,6 +50,15 @@ export function buildReport(target: Target, findings: readonly Finding[], toolVe
       })),
     },
     processors,
+    modules: target.modules.map((module) => ({
+      name: module.name,
+      image: module.imageName,
+      base: hex(module.base),
+      size: module.size,
+      timeDateStamp: module.timeDateStamp,
+      pdb: module.pdb === null ? null : `${module.pdb.name} ${module.pdb.guid} ${module.pdb.age}`,
+      symbols: module.symbolOrigin,
+    })),
     findings: [...findings],
     limits,
   };
@@ -77,6 +89,8 @@ function reportProcessor(
   if (processor.idleThread === null) nullLimit(`${path}.idleThread`, processor.idleReason);
   if (processor.dpcRoutineActive === null)
     nullLimit(`${path}.dpcActive`, 'DpcRoutineActive of the PRCB could not be read');
+  const start = processor.interrupted ?? processor.registers;
+  const trace = start === null ? null : target.walkStack(start, { limit: MAX_FRAMES });
   return {
     number: processor.number,
     prcb: hex(processor.prcb),
@@ -95,6 +109,14 @@ function reportProcessor(
     symbol: pc === null ? null : target.nameOf(pc).text,
     interruptedFrom: processor.interruptedFrom,
     dpcActive: processor.dpcRoutineActive,
+    stack: (trace?.frames ?? []).map((frame) => ({
+      pc: hex(frame.pc),
+      sp: hex(frame.sp),
+      symbol: target.nameOf(frame.pc).text,
+      trust: frame.trust,
+      trapFrame: json(frame.trapFrame),
+    })),
+    stackEnd: trace === null ? null : trace.endText,
   };
 }
 

@@ -64,6 +64,29 @@ export interface Finding {
   readonly downstream: readonly string[];
 }
 
+export interface ReportFrame {
+  /** Address that the frame executes or returns to. */
+  readonly pc: string;
+  readonly sp: string;
+  readonly symbol: string;
+  /** How far it can be believed, best first: context, trap-frame, unwind-data, frame-data, leaf, frame-pointer, scan. */
+  readonly trust: string;
+  /** Trap frame through which the walk goes on to the next, interrupted frame. */
+  readonly trapFrame: string | null;
+}
+
+export interface ReportModule {
+  readonly name: string;
+  readonly image: string;
+  readonly base: string;
+  readonly size: number;
+  readonly timeDateStamp: number | null;
+  /** `NAME GUID AGE` of the PDB, where the dump or the matching image tells. */
+  readonly pdb: string | null;
+  /** Where names come from; null without any. */
+  readonly symbols: string | null;
+}
+
 export interface ReportProcessor {
   readonly number: number;
   readonly prcb: string;
@@ -79,6 +102,10 @@ export interface ReportProcessor {
   readonly symbol: string | null;
   readonly interruptedFrom: string | null;
   readonly dpcActive: boolean | null;
+  /** From the interrupted context outwards; empty where there is none. */
+  readonly stack: readonly ReportFrame[];
+  /** Why the stack ends; null without one. */
+  readonly stackEnd: string | null;
 }
 
 export interface Report {
@@ -102,6 +129,7 @@ export interface Report {
     readonly problems: readonly { readonly id: string; readonly message: string; readonly offset: number | null }[];
   };
   readonly processors: readonly ReportProcessor[];
+  readonly modules: readonly ReportModule[];
   readonly findings: readonly Finding[];
   readonly limits: readonly { readonly what: string; readonly why: string; readonly wouldNeed: string | null }[];
 }

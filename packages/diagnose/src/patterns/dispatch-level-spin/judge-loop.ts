@@ -15,7 +15,12 @@ export function judgeLoop(diagnosis: Diagnosis, site: SpinSite, evidence: Eviden
     downstream: [],
   };
   const start = address(target, loop.start);
-  if (loop.execution.end === 'cycle') {
+  // A loop that looks at one cell and changes nothing repeats its state by nature: that is a wait, not an endless walk.
+  const waits =
+    loop.stores === 0 &&
+    loop.exits.length > 0 &&
+    loop.exits.every((exit) => exit.invariant && exit.cells.length > 0 && exit.taken !== true);
+  if (loop.execution.end === 'cycle' && !waits) {
     evidence.fact(
       loop.execution.text,
       'true',
@@ -38,15 +43,22 @@ export function judgeLoop(diagnosis: Diagnosis, site: SpinSite, evidence: Eviden
     };
   }
   if (loop.execution.end === 'exit') return null;
-  // Only a loop that does nothing but look at a cell is a wait; any other loop with an unknown end is just code.
-  const cells = loop.exits.flatMap((exit) => exit.cells);
-  const waits =
-    loop.stores === 0 &&
-    loop.exits.length > 0 &&
-    loop.exits.every((exit) => exit.invariant && exit.cells.length > 0 && exit.taken !== true);
+  // Any other loop with an unknown end is just code.
   if (!waits) return null;
+  const cells = loop.exits.flatMap((exit) => exit.cells);
   const missing = cells.filter((cell) => cell.value === null);
   for (const cell of cells) evidence.memory(`the loop waits for this cell`, 'true', cell.address, cell.size);
+  const device = missing.find((cell) => outsideRam(diagnosis, cell.address) === true);
+  if (device !== undefined) {
+    return {
+      ...base,
+      verdict: 'device-poll',
+      confidence: 'likely',
+      why: `The loop at ${start} polls ${address(target, device.address)}, which is mapped to a physical address outside the machine's memory: a device register that never showed what the loop waits for.`,
+      assumptions: ['the physical memory runs of the dump header are complete'],
+      wouldChange: ['the device answering'],
+    };
+  }
   if (missing.length > 0) {
     return {
       ...base,
@@ -65,4 +77,15 @@ export function judgeLoop(diagnosis: Diagnosis, site: SpinSite, evidence: Eviden
     assumptions: [],
     wouldChange: cells.map((cell) => `another value at ${address(target, cell.address)}`),
   };
+}
+
+/** True where the cell's page is present in the page tables but lies outside every run of physical memory. */
+function outsideRam(diagnosis: Diagnosis, cell: bigint): boolean | null {
+  const { target } = diagnosis;
+  const runs = target.dump.header.physicalMemoryBlock?.runs ?? [];
+  const gap = target.memory.gap(cell, 1);
+  if (gap === null || gap.reason.kind !== 'not-in-dump' || gap.reason.pa === undefined || runs.length === 0)
+    return null;
+  const pfn = Math.floor(gap.reason.pa / 0x1000);
+  return !runs.some((run) => pfn >= run.basePage && pfn < run.basePage + run.pageCount);
 }

@@ -12,7 +12,6 @@ import { frameHolding, mechanism } from './mechanism.ts';
 export function judgeQueued(diagnosis: Diagnosis, site: SpinSite, wait: QueuedWait, evidence: Evidence): Judgement {
   const { target } = diagnosis;
   const a = (value: bigint): string => address(target, value);
-  const pointer = BigInt(target.pointerSize);
   evidence.memory(
     `the loop waits for bit 0 (WAIT) of its own queue entry ${a(wait.own)}: the Lock field holds ${a(wait.cellValue)}, so the lock is ${a(wait.lock)}`,
     'true',
@@ -227,7 +226,7 @@ function byPlace(
         holderFrame: frame,
         verdict: 'self-deadlock',
         confidence: lowered === null && wait.oldIrql === null && site.loop.frameIndex > 0 ? 'strong' : 'proven',
-        why: `Only the owner of the predecessor ${entry} can clear the bit, and that entry lies in the live part of this thread's own stack: the thread waits for itself, and no other processor can ever hand the lock over. ${mechanism(diagnosis, site, wait.lock, holder.address, frame)}`,
+        why: `Only the owner of the predecessor ${entry} can clear the bit, and that entry lies in the live part of this thread's own stack: the thread waits for itself, and no other processor can ever hand the lock over. ${mechanism(diagnosis, wait.lock, holder.address, frame)}`,
         assumptions: [],
         wouldChange: [clearBit, `a Lock field of the predecessor other than ${a(wait.lock)} with or without OWNER`],
       };

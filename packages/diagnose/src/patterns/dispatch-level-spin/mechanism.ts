@@ -17,13 +17,7 @@ export function frameHolding(site: SpinSite, where: bigint): Frame | null {
 }
 
 /** One sentence: recursion where code between an acquire and its release stands in a live frame, else both are named. */
-export function mechanism(
-  diagnosis: Diagnosis,
-  site: SpinSite,
-  lock: bigint,
-  handle: bigint,
-  frame: Frame | null,
-): string {
+export function mechanism(diagnosis: Diagnosis, lock: bigint, handle: bigint, frame: Frame | null): string {
   const { target } = diagnosis;
   const both = (why: string): string => `Mechanism: recursion or a missed release; ${why}.`;
   if (frame === null) return both(`no frame is known whose memory holds ${address(target, handle)}`);

@@ -2,7 +2,7 @@ import type { Diagnosis, Pattern } from '../../engine/diagnosis.ts';
 import { definePattern } from '../../engine/diagnosis.ts';
 import type { Evidence } from '../../engine/evidence.ts';
 import { address, irqlName, json } from '../../engine/words.ts';
-import type { ExitView } from '../../facts/loop-view.ts';
+import type { LoopView } from '../../facts/loop-view.ts';
 import { type SpinSite, spinSites } from '../../facts/spin-sites.ts';
 import { knownStacks } from '../../facts/stacks.ts';
 import { spinningSince } from '../../facts/times.ts';
@@ -78,7 +78,7 @@ function judge(diagnosis: Diagnosis, site: SpinSite): Finding | null {
       : ` The ${judgement.lock.kind} is ${address(target, judgement.lock.address)}${container === null ? '' : `, embedded at +0x${container.offset.toString(16)} of an object at ${address(target, container.object)}`}.`;
   const summary = [
     `Processor ${number} ${never ? 'cannot leave' : 'was stopped in'} the ${numbers[loop.instructionCount] ?? loop.instructionCount}-instruction loop at ${where}.`,
-    exitText(loop.exits),
+    exitText(loop),
     lockText.trim(),
     judgement.why,
   ]
@@ -142,17 +142,16 @@ function judgement_(diagnosis: Diagnosis, site: SpinSite, evidence: Evidence): J
       if (wait !== null) return judgeQueued(diagnosis, site, wait, evidence);
     }
   }
-  const cell = site.loop.exits.flatMap((exit) => exit.cells)[0];
-  if (cell !== undefined && (site.loop.shape === 'word-wait' || site.loop.shape === 'shared-exclusive-wait'))
-    return judgeWord(diagnosis, site, cell, evidence);
+  if (site.loop.lockCell !== null) return judgeWord(diagnosis, site, site.loop.lockCell, evidence);
   return judgeLoop(diagnosis, site, evidence);
 }
 
 function loopName(diagnosis: Diagnosis, site: SpinSite): string {
-  return diagnosis.target.nameOf(site.loop.start).text;
+  return diagnosis.target.nameOf(site.loop.header).text;
 }
 
-function exitText(exits: readonly ExitView[]): string {
+function exitText(loop: LoopView): string {
+  const { exits } = loop;
   if (exits.length === 0) return 'It has no exit.';
   const parts = exits.slice(0, 3).map((exit) => {
     const held = exit.cells
@@ -162,11 +161,15 @@ function exitText(exits: readonly ExitView[]): string {
           : `it holds ${cell.value.toString(16).padStart(cell.size * 2, '0')}`,
       )
       .join(', ');
-    const flags =
-      exit.flagsAgree === true ? ', and EFLAGS agree' : exit.flagsAgree === false ? ', but EFLAGS say otherwise' : '';
-    return `${exit.condition}${held === '' ? '' : `; ${held}`}${flags}`;
+    return `${exit.condition}${held === '' ? '' : `; ${held}`}`;
   });
-  return `${exits.length === 1 ? 'Its one exit' : `Its ${exits.length} exits`}: ${parts.join('; ')}.`;
+  const flags =
+    loop.flags.agree === true
+      ? ', and EFLAGS agree'
+      : loop.flags.agree === false
+        ? ', but EFLAGS say that it has changed'
+        : '';
+  return `${exits.length === 1 ? 'Its one exit' : `Its ${exits.length} exits`}: ${parts.join('; ')}${flags}.`;
 }
 
 function describeContext(diagnosis: Diagnosis, site: SpinSite, evidence: Evidence): void {
@@ -208,14 +211,13 @@ function describeLoop(diagnosis: Diagnosis, site: SpinSite, evidence: Evidence):
         'loop analysis',
       );
     else evidence.memory(text, exit.taken === null ? 'undetermined' : 'true', cell.address, cell.size);
-    if (exit.flagsText !== null)
-      evidence.fact(
-        exit.flagsText,
-        exit.flagsAgree === null ? 'undetermined' : exit.flagsAgree ? 'true' : 'false',
-        'r',
-        site.waiter.registers.source,
-      );
   }
+  evidence.fact(
+    loop.flags.text,
+    loop.flags.agree === null ? 'undetermined' : loop.flags.agree ? 'true' : 'false',
+    'r',
+    site.waiter.registers.source,
+  );
 }
 
 function describeIrql(diagnosis: Diagnosis, site: SpinSite, evidence: Evidence): void {

@@ -1,0 +1,48 @@
+import type { Finding, Report } from './report.ts';
+
+/** A report without names of processes, files and users and without memory bytes: what may leave the building. */
+export function redact(report: Report): Report {
+  const names = new Set<string>();
+  for (const processor of report.processors) if (processor.image !== null) names.add(processor.image);
+  for (const finding of report.findings) if (finding.image !== null) names.add(finding.image);
+  // Longest first, so that a name inside another does not leave a tail.
+  const known = [...names].filter((name) => name.length > 1).sort((a, b) => b.length - a.length);
+  const clean = (text: string): string => {
+    let out = text;
+    for (const name of known) out = out.replaceAll(name, '<process>');
+    return out.replace(/(?:[A-Za-z]:|\\\?\?|\\SystemRoot|\\Device|\\Users)\\[^\s,;"')]*/g, '<path>');
+  };
+  return {
+    ...report,
+    dump: {
+      ...report.dump,
+      path: '<redacted>',
+      problems: report.dump.problems.map((problem) => ({ ...problem, message: clean(problem.message) })),
+    },
+    processors: report.processors.map((processor) => ({ ...processor, image: null })),
+    findings: report.findings.map((finding) => redactFinding(finding, clean)),
+    limits: [
+      ...report.limits.map((limit) => ({ ...limit, why: clean(limit.why), what: clean(limit.what) })),
+      { what: 'names and memory bytes', why: 'left out on request (--redact)', wouldNeed: null },
+    ],
+  };
+}
+
+function redactFinding(finding: Finding, clean: (text: string) => string): Finding {
+  return {
+    ...finding,
+    title: clean(finding.title),
+    summary: clean(finding.summary),
+    image: null,
+    lock: finding.lock === null ? null : { ...finding.lock, word: null },
+    loop:
+      finding.loop === null
+        ? null
+        : { ...finding.loop, exits: finding.loop.exits.map((exit) => ({ ...exit, value: null })) },
+    cleared: finding.cleared.map((cleared) => ({ what: clean(cleared.what), reason: clean(cleared.reason) })),
+    evidence: finding.evidence.map((item) => ({ ...item, claim: clean(item.claim), bytes: null })),
+    downstream: finding.downstream.map(clean),
+    assumptions: finding.assumptions.map(clean),
+    wouldChange: finding.wouldChange.map(clean),
+  };
+}
