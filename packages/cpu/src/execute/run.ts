@@ -64,7 +64,7 @@ export type RunResult =
       readonly from: Va;
       readonly to: Va;
       readonly steps: number;
-      /** Arrivals at the header before it. */
+      /** Further arrivals at the header before it: turns that begin after the one in which the state was captured. */
       readonly iterations: number;
       readonly skipped: readonly Va[];
       /** Values of {@link RunOptions.watch}; null where a byte is unknown. */
