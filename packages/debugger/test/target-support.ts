@@ -1,7 +1,15 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Memory, type MemoryGap, type MemoryReader, type Va } from '@dumpscope/core';
+import {
+  type Arch,
+  type Dump,
+  type DumpHeader,
+  Memory,
+  type MemoryGap,
+  type MemoryReader,
+  type Va,
+} from '@dumpscope/core';
 import type { FunctionLookup, RegisterMap, UnwindPorts } from '../src/unwind/ports.ts';
 
 /** Sparse memory for unwinder tests; only bytes that were put are there. */
@@ -95,3 +103,86 @@ export const shared: string | null = (() => {
   console.log(`skipped: ${path} is not there`);
   return null;
 })();
+
+const noHeader: DumpHeader = {
+  majorVersion: 0xf,
+  minorVersion: 19041,
+  directoryTableBase: null,
+  pfnDatabase: null,
+  psLoadedModuleList: null,
+  psActiveProcessHead: null,
+  machineImageType: 0x8664,
+  numberProcessors: 1,
+  bugCheckCode: 0,
+  bugCheckParameters: [0n, 0n, 0n, 0n],
+  versionUser: '',
+  paeEnabled: null,
+  kdDebuggerDataBlock: null,
+  dumpType: 1,
+  miniDumpFields: null,
+  secondaryDataState: null,
+  productType: null,
+  suiteMask: null,
+  writerStatus: null,
+  attributes: null,
+  requiredDumpSpace: null,
+  systemUpTime: null,
+  systemTime: null,
+  bootId: null,
+  comment: '',
+  kdSecondaryVersion: null,
+  physicalMemoryBlock: null,
+  exception: null,
+  exceptionOffset: 0,
+  context: null,
+  contextOffset: 0,
+};
+
+/** A dump of pages whose virtual memory is `memory`, for what lies above containers and translation. */
+export function fakeDump(arch: Arch, memory: MemoryReader, header: Partial<DumpHeader>): Dump {
+  return {
+    kind: 'full',
+    arch,
+    pointerSize: memory.pointerSize,
+    header: { ...noHeader, ...header },
+    name: 'fake',
+    fileSize: 0x100000,
+    problems: [],
+    complete: true,
+    physical: { pageCount: 1, readInto: () => 0, pageOffset: () => -1 },
+    triage: null,
+    blobs: [],
+    paging: null,
+    memory: () => memory,
+    overlay: () => {},
+    fileBytes: () => new Uint8Array(0),
+  };
+}
+
+/** KLDR_DATA_TABLE_ENTRY records of a 64-bit kernel, linked to `head`. */
+export function putModuleList(
+  memory: SparseMemory,
+  head: bigint,
+  at: bigint,
+  modules: readonly { readonly name: string; readonly base: bigint; readonly size: number }[],
+): void {
+  const entries = modules.map((_, i) => at + BigInt(i) * 0x200n);
+  const ring = [head, ...entries];
+  for (const [i, link] of ring.entries()) {
+    memory.u64(link, ring[(i + 1) % ring.length] ?? head, ring[(i + ring.length - 1) % ring.length] ?? head);
+  }
+  for (const [i, module] of modules.entries()) {
+    const entry = entries[i] ?? 0n;
+    memory.put(entry + 0x10n, new Uint8Array(0x90));
+    memory.u64(entry + 0x30n, module.base, 0n).u32(entry + 0x40n, module.size);
+    const name = entry + 0x100n;
+    memory.put(
+      name,
+      [...module.name].flatMap((c) => [c.charCodeAt(0), 0]),
+    );
+    for (const string of [0x48n, 0x58n])
+      memory
+        .u32(entry + string, module.name.length * 2 + (module.name.length * 2 + 2) * 0x10000)
+        .u64(entry + string + 8n, name);
+  }
+}

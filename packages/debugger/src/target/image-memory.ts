@@ -2,7 +2,7 @@ import { type MemoryGap, type MemoryReader, type Va, va } from '@dumpscope/core'
 
 /** The module that holds an address, as far as reading its image goes. */
 export interface ImageRange {
-  readonly name: string;
+  readonly imageName: string;
   readonly base: bigint;
   readonly size: number;
   /** Bytes of the matching image file at an RVA, relocated; null without an image or for writable sections. */
@@ -60,7 +60,7 @@ export class ImageBackedMemory implements MemoryReader {
   sourceOf(address: Va): string {
     if (this.#dump.gapAt(address) === null) return 'dump';
     const range = this.#find(address);
-    if (range?.imageBytes(Number(address - range.base), 1) != null) return `image ${range.name}`;
+    if (range?.imageBytes(Number(address - range.base), 1) != null) return `image ${range.imageName}`;
     return 'dump';
   }
 }
