@@ -1,9 +1,10 @@
 import type { Va } from '@dumpscope/core';
 import type { Instruction } from '@dumpscope/cpu';
-import type { Registers, Target } from '../../target/model.ts';
+import type { Registers } from '../../target/model.ts';
 import type { Session } from '../command.ts';
 import { engineAddress, hexDigits } from '../format/address.ts';
 import { effectiveAddress, shownOperand } from '../session/effective-address.ts';
+import { symbolText } from '../session/names.ts';
 import { instructionAt } from '../session/scope.ts';
 import { sessionMemory } from '../session/session.ts';
 import { conditionHolds } from './condition.ts';
@@ -19,31 +20,25 @@ export interface InstructionRow {
   readonly gap: string | null;
 }
 
-/** `nt!Foo+0x10`, or null where no module holds the address. */
-export function symbolText(target: Target, address: bigint): string | null {
-  const name = target.nameOf(address);
-  return name.module === null ? null : name.text;
-}
-
 function hexBytes(bytes: Uint8Array): string {
   let text = '';
   for (const byte of bytes) text += hexDigits(byte, 2);
   return text;
 }
 
-function symbolizer(target: Target): (address: Va) => string | undefined {
-  return (address) => symbolText(target, address) ?? undefined;
+function symbolizer(session: Session): (address: Va) => string | undefined {
+  return (address) => symbolText(session, address) ?? undefined;
 }
 
 export function instructionRow(session: Session, instruction: Instruction): InstructionRow {
   const { target } = session;
-  const { mnemonic, operands } = target.disassembler.format(instruction, symbolizer(target));
+  const { mnemonic, operands } = target.disassembler.format(instruction, symbolizer(session));
   return {
     address: instruction.address,
     bytes: hexBytes(instruction.bytes),
     mnemonic,
     operands,
-    symbol: symbolText(target, instruction.address),
+    symbol: symbolText(session, instruction.address),
     target: instruction.target,
     gap: null,
   };
@@ -61,7 +56,7 @@ export function missingRow(
     bytes,
     mnemonic: '???',
     operands: '',
-    symbol: symbolText(session.target, address),
+    symbol: symbolText(session, address),
     target: null,
     gap,
   };
@@ -94,7 +89,7 @@ export function operandValue(session: Session, instruction: Instruction, registe
   const size = Math.min(operand.size, 8);
   const value = readNumber(session, address, size);
   const isCall = instruction.flow === 'indirect-call' || instruction.flow === 'indirect-jump';
-  const symbol = isCall && value !== null ? symbolText(target, value) : null;
+  const symbol = isCall && value !== null ? symbolText(session, value) : null;
   const shown = symbol !== null ? `{${symbol}}` : value === null ? '?'.repeat(size * 2) : hexDigits(value, size * 2);
   return `${operand.segment}:${selector}${engineAddress(address, target)}=${shown}`;
 }
@@ -106,7 +101,7 @@ function readNumber(session: Session, address: Va, size: number): bigint | null 
 
 /** Header and instruction at the current PC, as `r` and `.trap` end. */
 export function currentInstructionLines(session: Session, registers: Registers): string[] {
-  const symbol = symbolText(session.target, registers.pc);
+  const symbol = symbolText(session, registers.pc);
   const header = symbol === null ? [] : [`${symbol}:`];
   const instruction = instructionAt(session, registers.pc);
   if (instruction === null) {

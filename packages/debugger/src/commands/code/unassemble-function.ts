@@ -4,9 +4,10 @@ import { parseAddress } from '../../expressions/range.ts';
 import { type Command, CommandError, type CommandResult, defineCommand, type Session } from '../command.ts';
 import { engineAddress } from '../format/address.ts';
 import { result } from '../format/lines.ts';
+import { symbolText } from '../session/names.ts';
 import { sessionScope } from '../session/scope.ts';
 import { currentRegisters, sessionMemory } from '../session/session.ts';
-import { type InstructionRow, instructionLine, instructionRow, symbolText } from './instruction-line.ts';
+import { type InstructionRow, instructionLine, instructionRow } from './instruction-line.ts';
 
 interface BlockRow {
   readonly start: bigint;
@@ -104,7 +105,7 @@ function listFunction(session: Session, args: string): CommandResult {
   const blocks: BlockRow[] = graph.blocks.map((block) => ({
     start: block.start,
     end: block.end,
-    symbol: symbolText(target, block.start),
+    symbol: symbolText(session, block.start),
     instructions: block.instructions.map((i) => instructionRow(session, i)),
   }));
   if (options.has('c')) return listCalls(session, bounds.start, blocks);
@@ -128,7 +129,7 @@ function listFunction(session: Session, args: string): CommandResult {
 function listCalls(session: Session, start: bigint, blocks: readonly BlockRow[]): CommandResult {
   const { target } = session;
   const place = (address: bigint): string =>
-    `${symbolText(target, address) ?? ''} (${engineAddress(address, target)})`.trimStart();
+    `${symbolText(session, address) ?? ''} (${engineAddress(address, target)})`.trimStart();
   const lines = [place(start)];
   const rows: { readonly from: bigint; readonly to: bigint | null; readonly text: string }[] = [];
   for (const block of blocks) {

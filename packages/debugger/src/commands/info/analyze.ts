@@ -102,7 +102,7 @@ function detailLines(session: Session): string[] {
     const trapped = trace.frames.find((frame) => frame.trapFrame !== null);
     if (trapped?.trapFrame != null) lines.push(...trapLines(session, trapped.trapFrame));
     const options = { args: true, verbose: true, clean: false, numbers: false, distance: false, sourceLines: false };
-    lines.push('STACK_TEXT:  ', ...stackLines(target, trace, options).slice(1), '', '');
+    lines.push('STACK_TEXT:  ', ...stackLines(session, trace, options).slice(1), '', '');
   }
   return lines;
 }

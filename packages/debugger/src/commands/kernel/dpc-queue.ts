@@ -1,8 +1,8 @@
 import type { Processor } from '../../target/model.ts';
-import { symbolText } from '../code/instruction-line.ts';
 import { type Command, CommandError, defineCommand, type Session } from '../command.ts';
 import { plainAddress } from '../format/address.ts';
 import { result } from '../format/lines.ts';
+import { symbolText } from '../session/names.ts';
 import { processorArgument } from './processor-argument.ts';
 import { Structure } from './structure.ts';
 
@@ -82,7 +82,7 @@ export const dpcsCommand: Command = defineCommand({
       const queue = deferredCalls(session, processor);
       known ||= queue.known;
       for (const dpc of queue.calls) {
-        const symbol = dpc.routine === null ? null : symbolText(target, dpc.routine);
+        const symbol = dpc.routine === null ? null : symbolText(session, dpc.routine);
         rows.push({ processor: processor.number, ...dpc, symbol });
         lines.push(
           `${String(processor.number).padStart(2)}: ${dpc.kind.padEnd(8)}: 0x${plainAddress(dpc.address, target)} 0x${plainAddress(dpc.routine, target)} ${symbol ?? ''}`.trimEnd(),

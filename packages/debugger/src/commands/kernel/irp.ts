@@ -1,7 +1,7 @@
-import { symbolText } from '../code/instruction-line.ts';
 import { type Command, CommandError, defineCommand, type Session } from '../command.ts';
 import { plainAddress } from '../format/address.ts';
 import { result } from '../format/lines.ts';
+import { symbolText } from '../session/names.ts';
 import { Structure, unicodeStringAt } from './structure.ts';
 import { extensionArgs } from './thread.ts';
 
@@ -114,8 +114,7 @@ function stackText(session: Session, row: StackRow, named: boolean): string[] {
     const minor = row.minor === 0 || empty ? 'N/A(0)' : `(${byte(row.minor)})`;
     lines.push(`${mark}[${major}, ${minor}]`, `            ${tail}`);
   } else lines.push(`${mark}[${byte(row.major).padStart(3)},${byte(row.minor).padStart(2)}]  ${tail}`);
-  const completion =
-    row.completion === null || row.completion === 0n ? null : symbolText(session.target, row.completion);
+  const completion = row.completion === null || row.completion === 0n ? null : symbolText(session, row.completion);
   lines.push(`\t       ${row.driver ?? ''}${completion === null ? '' : `\t${completion}`}`.trimEnd());
   lines.push(`\t\t\tArgs: ${row.args.map((a) => pointerOrZero(a, session)).join(' ')}`);
   return lines;

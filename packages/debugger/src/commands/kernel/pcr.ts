@@ -1,7 +1,7 @@
-import { symbolText } from '../code/instruction-line.ts';
 import { type Command, defineCommand } from '../command.ts';
 import { plainAddress } from '../format/address.ts';
 import { result } from '../format/lines.ts';
+import { symbolText } from '../session/names.ts';
 import { pcrAddress } from '../session/pcr-address.ts';
 import { deferredCalls } from './dpc-queue.ts';
 import { irqlText } from './irql-names.ts';
@@ -71,7 +71,7 @@ export const pcrCommand: Command = defineCommand({
     const queue = deferredCalls(session, processor);
     lines.push(line('DpcQueue', ''));
     for (const dpc of queue.calls) {
-      const routine = dpc.routine === null ? '' : (symbolText(target, dpc.routine) ?? '');
+      const routine = dpc.routine === null ? '' : (symbolText(session, dpc.routine) ?? '');
       lines[lines.length - 1] +=
         ` 0x${plainAddress(dpc.address, target)} 0x${plainAddress(dpc.routine, target)}${wide ? ` [${dpc.kind}]` : ''} ${routine}`;
       lines.push(' '.repeat(wide ? 22 : 26));

@@ -112,5 +112,5 @@ function stackOf(session: Session, processor: Processor): string[] {
     distance: false,
     sourceLines: false,
   };
-  return stackLines(session.target, trace, options);
+  return stackLines(session, trace, options);
 }

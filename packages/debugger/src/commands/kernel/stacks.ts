@@ -3,6 +3,7 @@ import type { Thread } from '../../target/model.ts';
 import { type Command, CommandError, defineCommand, type Session } from '../command.ts';
 import { hexDigits, plainAddress } from '../format/address.ts';
 import { result } from '../format/lines.ts';
+import { nameIn } from '../session/names.ts';
 import { threadRegisters } from '../session/thread-context.ts';
 import { walk } from '../stack/stack-format.ts';
 import { THREAD_STATES } from './wait-names.ts';
@@ -33,7 +34,9 @@ function framesOf(session: Session, thread: Thread, all: boolean): string[] {
   if (thread.field('KernelStackResident') === 0n) return ['Stack paged out'];
   const registers = threadRegisters(target, thread.address);
   if (registers === null) return ['(no context)'];
-  const names = walk(session, registers, all ? 0x100 : 0x20).frames.map((f) => target.nameOf(f.pc).text);
+  const names = walk(session, registers, all ? 0x100 : 0x20).frames.map(
+    (f) => nameIn(session, f.pc, thread.process).text,
+  );
   if (all) return names;
   return [names.find((name) => !SWITCHING.test(name)) ?? names[0] ?? '(no stack)'];
 }

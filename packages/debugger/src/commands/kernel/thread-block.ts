@@ -3,6 +3,7 @@ import type { Thread } from '../../target/model.ts';
 import type { Session } from '../command.ts';
 import { plainAddress } from '../format/address.ts';
 import { elapsedTicks, tickTime } from '../format/time.ts';
+import { nameIn } from '../session/names.ts';
 import { threadRegisters } from '../session/thread-context.ts';
 import { type FrameRow, frameRow, stackLines, walk } from '../stack/stack-format.ts';
 import { enumName, Structure, walkList } from './structure.ts';
@@ -185,10 +186,10 @@ function impersonation(session: Session, thread: Thread): string[] {
   return [`Impersonation token:  ${plainAddress(token, session.target)} (Level ${level})`];
 }
 
-function startAddress(session: Session, name: string, value: bigint | null): string[] {
+function startAddress(session: Session, name: string, value: bigint | null, process: Va | null): string[] {
   if (value === null || value === 0n) return [];
   const { target } = session;
-  const symbol = target.nameOf(value);
+  const symbol = nameIn(session, value, process);
   const address = `0x${plainAddress(value, target)}`;
   return [`${name} ${symbol.module === null ? address : `${symbol.text} (${address})`}`];
 }
@@ -264,10 +265,10 @@ export function threadBlock(session: Session, thread: Thread, flags: number): Th
       `${label('KernelTime')}${timeText(thread.kernelTime, increment)}`,
     );
     const win32 = thread.field('Win32StartAddress');
-    lines.push(...startAddress(session, 'Win32 Start Address', win32));
+    lines.push(...startAddress(session, 'Win32 Start Address', win32, owner));
     const start = thread.field('StartAddress');
     if (win32 === null || win32 === 0n || (build < 6000 && start !== win32)) {
-      lines.push(...startAddress(session, 'Start Address', start));
+      lines.push(...startAddress(session, 'Start Address', start, owner));
     }
     lines.push(...stackLine(session, thread), priorityLine(session, thread));
     if ((flags & THREAD_FLAGS.stack) !== 0) {
@@ -302,10 +303,11 @@ function threadStack(
   const registers = threadRegisters(target, thread.address);
   if (registers === null) return { frames: [], lines: ["(the thread's context is not in the dump: no stack)"] };
   const trace = walk(session, registers, MAX_FRAMES);
+  const process = thread.process ?? thread.owningProcess;
   const options = { args, verbose: true, clean: false, numbers: false, distance: false, sourceLines: true };
   return {
-    frames: trace.frames.map((frame) => frameRow(target, frame)),
-    lines: stackLines(target, trace, options, true),
+    frames: trace.frames.map((frame) => frameRow(session, frame, process)),
+    lines: stackLines(session, trace, options, { legacy: true, process }),
   };
 }
 

@@ -4,6 +4,7 @@ import { targetAddress } from '../../expressions/scope.ts';
 import { type Command, CommandError, type CommandResult, defineCommand, type Session } from '../command.ts';
 import { engineAddress, engineAddressOrGap } from '../format/address.ts';
 import { result } from '../format/lines.ts';
+import { symbolText } from '../session/names.ts';
 import { sessionScope } from '../session/scope.ts';
 import { currentRegisters } from '../session/session.ts';
 import { drawLine, objectFormat } from './display-format.ts';
@@ -191,10 +192,7 @@ interface Pointee {
 
 function pointee(session: Session, kind: string, value: bigint): Pointee {
   const { target } = session;
-  const named = (address: bigint): string | null => {
-    const name = target.nameOf(address);
-    return name.module === null ? null : name.text;
-  };
+  const named = (address: bigint): string | null => symbolText(session, address);
   if (kind === 's') {
     const symbol = named(value);
     return { text: symbol ?? '', symbol, values: [] };

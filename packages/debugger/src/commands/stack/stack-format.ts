@@ -1,6 +1,7 @@
 import type { Frame, Registers, StackTrace, Target } from '../../target/model.ts';
 import type { Session } from '../command.ts';
 import { engineAddress, engineAddressOrGap, hexDigits } from '../format/address.ts';
+import { nameIn, symbolText } from '../session/names.ts';
 
 /** What the letters behind `k` ask for. */
 export interface StackOptions {
@@ -28,13 +29,14 @@ export interface FrameRow {
 const WARN_UNWIND = 'WARNING: Stack unwind information not available. Following frames may be wrong.';
 const WARN_MODULE = 'WARNING: Frame IP not in any known module. Following frames may be wrong.';
 
-export function frameRow(target: Target, frame: Frame): FrameRow {
+export function frameRow(session: Session, frame: Frame, process?: bigint | null): FrameRow {
+  const { target } = session;
   return {
     index: frame.index,
     childSp: target.pointerSize === 4 ? (frame.childEbp ?? frame.sp) : frame.sp,
     returnAddress: frame.returnAddress,
     pc: frame.pc,
-    symbol: frameSymbol(target, frame.pc),
+    symbol: frameSymbol(session, frame.pc, process),
     args: frame.args,
     trust: frame.trust,
     trapFrame: frame.trapFrame,
@@ -43,13 +45,12 @@ export function frameRow(target: Target, frame: Frame): FrameRow {
   };
 }
 
-function frameSymbol(target: Target, pc: bigint): string {
-  const name = target.nameOf(pc);
-  return name.module === null ? `0x${engineAddress(pc, target)}` : name.text;
+function frameSymbol(session: Session, pc: bigint, process?: bigint | null): string {
+  return symbolText(session, pc, process) ?? `0x${engineAddress(pc, session.target)}`;
 }
 
-function sourceText(target: Target, pc: bigint): string {
-  const module = target.moduleAt(pc);
+function sourceText(session: Session, pc: bigint, process?: bigint | null): string {
+  const { module } = nameIn(session, pc, process);
   const line = module?.debugInfo?.line(Number(pc - module.base));
   return line === undefined ? '' : ` [${line.file} @ ${line.line}] `;
 }
@@ -74,42 +75,50 @@ function remarkOf(target: Target, frame: Frame): string {
 }
 
 /** Whether WinDbg would warn in front of this frame: it was found without data that says where it lies. */
-function warning(target: Target, frame: Frame, previous: Frame | undefined): string | null {
-  if (target.nameOf(frame.pc).module === null) return WARN_MODULE;
+function warning(session: Session, frame: Frame, previous: Frame | undefined, process?: bigint | null): string | null {
+  if (nameIn(session, frame.pc, process).module === null) return WARN_MODULE;
   if (previous === undefined) return null;
   if (frame.trust === 'scan') return WARN_UNWIND;
   if (frame.trust !== 'frame-pointer') return null;
-  const callee = target.moduleAt(previous.pc);
-  return callee === undefined || callee.debugInfo === null || callee.symbolOrigin === 'export' ? WARN_UNWIND : null;
+  const callee = nameIn(session, previous.pc, process).module;
+  return callee === null || callee.debugInfo === null || callee.symbolOrigin === 'export' ? WARN_UNWIND : null;
 }
 
 /** Lines of a trace, header first; each warning once, before the first frame it concerns. */
-export function stackLines(target: Target, trace: StackTrace, options: StackOptions, legacy = false): string[] {
-  const lines = [stackHeader(target, options, legacy)];
+export function stackLines(
+  session: Session,
+  trace: StackTrace,
+  options: StackOptions,
+  form: { readonly legacy?: boolean; readonly process?: bigint | null } = {},
+): string[] {
+  const { legacy = false, process } = form;
+  const lines = [stackHeader(session.target, options, legacy)];
   const warned = new Set<string>();
   let previous: Frame | undefined;
   for (const frame of trace.frames) {
-    const warn = warning(target, frame, previous);
+    const warn = warning(session, frame, previous, process);
     if (warn !== null && !warned.has(warn)) {
       warned.add(warn);
       lines.push(warn);
     }
-    lines.push(frameLine(target, frame, previous, options, legacy));
+    lines.push(frameLine(session, frame, previous, options, { legacy, process }));
     previous = frame;
   }
   return lines;
 }
 
 function frameLine(
-  target: Target,
+  session: Session,
   frame: Frame,
   previous: Frame | undefined,
   options: StackOptions,
-  legacy: boolean,
+  form: { readonly legacy: boolean; readonly process: bigint | null | undefined },
 ): string {
+  const { target } = session;
+  const { legacy, process } = form;
   const { pointerSize } = target;
   const number = options.numbers || (options.clean && pointerSize === 8) ? `${hexDigits(frame.index, 2)} ` : '';
-  const symbol = frameSymbol(target, frame.pc);
+  const symbol = frameSymbol(session, frame.pc, process);
   if (options.clean) return `${number}${symbol.replace(/\+0x[0-9a-f]+$/, '')}`;
   const sp = pointerSize === 4 ? (frame.childEbp ?? frame.sp) : frame.sp;
   const before = previous === undefined ? null : pointerSize === 4 ? (previous.childEbp ?? previous.sp) : previous.sp;
@@ -118,7 +127,7 @@ function frameLine(
     : '';
   const returnAddress = engineAddress(frame.returnAddress ?? 0n, target);
   const head = `${number}${distance}${engineAddress(sp, target)} ${returnAddress}`;
-  const source = options.sourceLines ? sourceText(target, frame.pc) : '';
+  const source = options.sourceLines ? sourceText(session, frame.pc, process) : '';
   const tail = `${symbol}${options.verbose ? remarkOf(target, frame) : ''}${source}`;
   if (pointerSize === 4) {
     const args = options.args ? `${frameArgs(target, frame, 3)} ` : '';

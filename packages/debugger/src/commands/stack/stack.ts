@@ -75,9 +75,9 @@ function run(session: Session, args: string, name: string): CommandResult<FrameR
   }
   const trace = walk(session, start, limit);
   const lines = session.context === null ? [] : [LAST_CONTEXT];
-  lines.push(...stackLines(session.target, trace, optionsOf(session, letters)));
+  lines.push(...stackLines(session, trace, optionsOf(session, letters)));
   return result(
-    trace.frames.map((frame) => frameRow(session.target, frame)),
+    trace.frames.map((frame) => frameRow(session, frame)),
     lines,
   );
 }

@@ -1,8 +1,8 @@
 import { parseAddress } from '../../expressions/range.ts';
-import { symbolText } from '../code/instruction-line.ts';
 import { type Command, CommandError, defineCommand, type Session } from '../command.ts';
 import { engineAddress, hexDigits } from '../format/address.ts';
 import { result } from '../format/lines.ts';
+import { symbolText } from '../session/names.ts';
 import { sessionScope } from '../session/scope.ts';
 import { sessionMemory } from '../session/session.ts';
 
@@ -61,7 +61,7 @@ export const exceptionCommand: Command = defineCommand({
         throw new CommandError(`Unable to read exception record at ${engineAddress(address, target)}`);
     }
     const code = record.code >>> 0;
-    const symbol = symbolText(target, record.address);
+    const symbol = symbolText(session, record.address);
     const name = NAMES[code];
     const lines = [
       `ExceptionAddress: ${engineAddress(record.address, target)}${symbol === null ? '' : ` (${symbol})`}`,

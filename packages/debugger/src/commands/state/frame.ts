@@ -26,7 +26,7 @@ export const frameCommand: Command = defineCommand({
     if (frame === undefined)
       throw new CommandError(`Cannot find frame 0x${number.toString(16)}, previous scope unchanged`);
     const options = { args: false, verbose: false, clean: false, numbers: true, distance: false, sourceLines: true };
-    const lines = stackLines(session.target, { ...trace, frames: [frame] }, options).slice(-1);
+    const lines = stackLines(session, { ...trace, frames: [frame] }, options).slice(-1);
     session.frame = number;
     if (option?.[1] === 'c') {
       session.context = frame.registers;
@@ -35,6 +35,6 @@ export const frameCommand: Command = defineCommand({
     }
     if (option !== null)
       lines.push(...(frame.registers.partial ? UNKNOWN_NOTE : []), ...registerBlock(frame.registers));
-    return result([frameRow(session.target, frame)], lines);
+    return result([frameRow(session, frame)], lines);
   },
 });

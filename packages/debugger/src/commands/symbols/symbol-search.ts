@@ -5,6 +5,7 @@ import type { Module } from '../../target/model.ts';
 import { type Command, CommandError, type CommandResult, defineCommand, type Session } from '../command.ts';
 import { engineAddress } from '../format/address.ts';
 import { result } from '../format/lines.ts';
+import { nameIn } from '../session/names.ts';
 import { sessionScope } from '../session/scope.ts';
 
 const MAX_MATCHES = 50_000;
@@ -86,14 +87,14 @@ function listNear(session: Session, args: string): CommandResult<NearRow> {
   const scope = sessionScope(session);
   const { address, end } = parseAddress(args === '' ? '.' : args, scope);
   if (args.slice(end).trim() !== '') throw new CommandError('Extra character error', { at: end });
-  const module = target.moduleAt(address);
-  if (module === undefined) return result([{ address, symbol: null, displacement: 0, next: null }], []);
+  const module = nameIn(session, address).module;
+  if (module === null) return result([{ address, symbol: null, displacement: 0, next: null }], []);
   const at = Number(address - module.base);
   const symbols = module.debugInfo?.symbols;
   const nearest = symbols?.nearest(at);
   const next = symbols?.next(at);
   if (nearest === undefined) {
-    const name = target.nameOf(address).text;
+    const name = nameIn(session, address).text;
     return result(
       [{ address, symbol: name, displacement: at, next: null }],
       [`(${engineAddress(module.base, target)})   ${name}`],

@@ -6,6 +6,7 @@ import type { Session } from '../command.ts';
 import { engineAddress } from '../format/address.ts';
 import { asciiAt, enumName, unicodeStringAt } from '../kernel/structure.ts';
 import { general } from '../memory/display-format.ts';
+import { nameIn } from '../session/names.ts';
 import { sessionMemory } from '../session/session.ts';
 import { sizeOrUndefined, structText } from './type-text.ts';
 
@@ -112,7 +113,7 @@ function pointerValue(session: Session, type: Extract<TypeRef, { kind: 'pointer'
   if (to.kind === 'base' && to.form === 'void') return `${text} Void`;
   if (to.kind === 'struct') return `${text} ${structText(to.name)}`;
   if (to.kind === 'function') {
-    const name = session.target.nameOf(value);
+    const name = nameIn(session, value);
     return name.module === null ? `${text}     void ` : `${text}     ${name.text}`;
   }
   const inner = scalarAt(session, to, value);
