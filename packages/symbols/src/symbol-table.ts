@@ -49,10 +49,19 @@ export interface SourceLine {
   readonly rva: Rva;
 }
 
+/** A function that was inlined at an address; `file` and `line` are the position inside of it, null where unknown. */
+export interface InlineFrame {
+  readonly name: string;
+  readonly file: string | null;
+  readonly line: number | null;
+}
+
 /** All that a PDB (or what stands in for it) knows about one image. */
 export interface ModuleDebugInfo {
   readonly symbols: SymbolTable;
   /** Innermost record that covers `rva`. */
   frameRecord(rva: number): X86FrameRecord | undefined;
   line(rva: number): SourceLine | undefined;
+  /** Inlined calls that `rva` lies in, innermost first; the line of the last call is what `line` gives. */
+  inlineFrames?(rva: number): readonly InlineFrame[];
 }

@@ -23,10 +23,10 @@ import {
   llvmSummary,
   llvmTypes,
 } from './pdb-llvm.ts';
-import { nodePtyFiles, openFile, sharedFiles } from './pdb-paths.ts';
+import { expandedPdbs, nodePtyFiles, openFile, sharedFiles } from './pdb-paths.ts';
 
 const hasLlvm = hasTool(LLVM_PDBUTIL);
-const shared = sharedFiles(/\.pdb$/);
+const shared = [...sharedFiles(/\.pdb$/), ...expandedPdbs()];
 const nodePty = nodePtyFiles(/\.pdb$/);
 if (!hasLlvm) console.log(`SKIPPED: ${LLVM_PDBUTIL} is not installed; PDBs are not compared with it`);
 if (!canBuild()) console.log('SKIPPED: clang-19 or lld-link-19 is not installed; no PDBs are built');

@@ -1,8 +1,10 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { bytesSource } from '@dumpscope/core';
+import { expandCab } from '../src/cab/cab.ts';
 import { openPdb, type PdbFile } from '../src/pdb/index.ts';
+import { workFolder } from './pdb-build.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../../..');
 
@@ -32,4 +34,13 @@ export function nodePtyFiles(pattern: RegExp): string[] {
 
 export function openFile(path: string): PdbFile {
   return openPdb(bytesSource(readFileSync(path), path));
+}
+
+/** PDBs of the shared folder that are compressed, expanded. */
+export function expandedPdbs(): string[] {
+  return sharedFiles(/\.pd_$/).map((path) => {
+    const out = join(workFolder(), basename(path).replace(/_$/, 'b'));
+    writeFileSync(out, expandCab(new Uint8Array(readFileSync(path))).bytes);
+    return out;
+  });
 }

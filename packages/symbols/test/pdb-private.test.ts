@@ -1,12 +1,14 @@
 /** Procedures and inlined calls of the modules' private symbols against `llvm-pdbutil-19 dump -symbols`. */
 import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
+import { registerName } from '../src/pdb/cv-registers.ts';
 import { type InlineRange, readInlineSites } from '../src/pdb/inline-sites.ts';
 import { itemName } from '../src/pdb/item-names.ts';
+import { type PlacedRange, readLocals } from '../src/pdb/locals.ts';
 import { moduleSymbolBytes } from '../src/pdb/module-symbols.ts';
 import { BUILDS, build, builtPdbs, canBuild } from './pdb-build.ts';
 import { dump, hasTool, LLVM_PDBUTIL } from './pdb-llvm.ts';
-import { nodePtyFiles, openFile, sharedFiles } from './pdb-paths.ts';
+import { expandedPdbs, nodePtyFiles, openFile, sharedFiles } from './pdb-paths.ts';
 
 const hasLlvm = hasTool(LLVM_PDBUTIL);
 if (!hasLlvm) console.log(`SKIPPED: ${LLVM_PDBUTIL} is not installed; private symbols are not compared`);
@@ -94,6 +96,93 @@ function replaceLast(procedure: LlvmProcedure | null, site: LlvmSite): LlvmSite 
   return site;
 }
 
+/** Variables of every procedure, one line each: name, then places. */
+function llvmLocals(path: string): string[] {
+  const out: string[] = [];
+  let inProcedure = false;
+  let depth = 0;
+  let module = '';
+  const records: { kind: string; name: string; text: string; module: string }[] = [];
+  for (const line of dump(path, '-symbols')) {
+    module = /^\s*Mod (\d+) \|/.exec(line)?.[1] ?? module;
+    const head = /^\s*\d+ \| (S_\w+)(?: \[size = \d+\])?(?: `(.*)`)?(.*)$/.exec(line);
+    if (head !== null) records.push({ kind: head[1] ?? '', name: head[2] ?? '', text: head[3] ?? '', module });
+    else {
+      const last = records.at(-1);
+      if (last !== undefined) last.text += ` ${line.trim()}`;
+    }
+  }
+  for (const { kind, name, text } of records) {
+    const opens = /^S_([GL]PROC32|BLOCK32|THUNK32|INLINESITE2?|SEPCODE|WITH32)(_ID)?$/.test(kind);
+    if (opens) {
+      if (depth === 0) inProcedure = /PROC32/.test(kind);
+      depth++;
+      continue;
+    }
+    if (/^S_(END|INLINESITE_END|PROC_ID_END)$/.test(kind)) {
+      depth--;
+      continue;
+    }
+    if (depth === 0 || !inProcedure) continue;
+    const register = /register = (\w+)/.exec(text)?.[1]?.toLowerCase().replace('arm64_', '') ?? '';
+    // Offsets of S_REGREL32 are printed unsigned.
+    const offset = Number(/\boffset = (-?\d+)/.exec(text)?.[1] ?? 0) | 0;
+    const place = /(?:range = \[|range start = )(\d+):(\d+)(?:,\+|, length = )(\d+)/.exec(text);
+    const gaps = /gaps = \[(.*?)\]/.exec(text)?.[1]?.replace(/[() ]/g, '') ?? '';
+    const at = place === null ? 'scope' : `${Number(place[1])}:${Number(place[2])}+${place[3]}/${gaps}`;
+    const add = (where: string): void => {
+      out[out.length - 1] += ` {${where} ${at}}`;
+    };
+    switch (kind) {
+      case 'S_LOCAL':
+      case 'S_FILESTATIC':
+        out.push(name);
+        break;
+      case 'S_BPREL32':
+        out.push(`${name} {frame ${offset} scope}`);
+        break;
+      case 'S_REGREL32':
+        out.push(`${name} {[${register}] ${offset} scope}`);
+        break;
+      case 'S_REGISTER':
+        out.push(`${name} {${register} scope}`);
+        break;
+      case 'S_LDATA32':
+        out.push(`${name} {static scope}`);
+        break;
+      case 'S_DEFRANGE_REGISTER':
+        add(register);
+        break;
+      case 'S_DEFRANGE_SUBFIELD_REGISTER':
+        add(`${register}.${/offset in parent = (\d+)/.exec(text)?.[1]}`);
+        break;
+      case 'S_DEFRANGE_REGISTER_REL':
+        add(`[${register}] ${offset}`);
+        break;
+      case 'S_DEFRANGE_FRAMEPOINTER_REL':
+      case 'S_DEFRANGE_FRAMEPOINTER_REL_FULL_SCOPE':
+        add(`frame ${offset}`);
+    }
+  }
+  return out;
+}
+
+function placeText({ place, range, gaps }: PlacedRange, machine: number): string {
+  const register = place.kind === 'register' || place.kind === 'memory' ? registerName(place.register, machine) : '';
+  const inner =
+    place.kind === 'register'
+      ? register
+      : place.kind === 'memory'
+        ? `[${register}] ${place.offset}`
+        : place.kind === 'frame'
+          ? `frame ${place.offset}`
+          : 'static';
+  // llvm-pdbutil 19 takes a gap whose first byte is 0xf0 or more for padding and stops there.
+  const stop = gaps.findIndex((gap) => (gap.offset & 0xff) >= 0xf0);
+  const gapText = (stop < 0 ? gaps : gaps.slice(0, stop)).map((gap) => `${gap.offset},${gap.size}`).join(',');
+  return `{${inner} ${range === null ? 'scope' : `${range.section}:${range.offset}+${range.size}/${gapText}`}}`;
+}
+
 /** Ranges without their files: llvm prints those as text. */
 function shape(ranges: readonly InlineRange[]): string {
   return ranges.map((r) => `${r.start}-${r.end}+${r.lineOffset}`).join(' ');
@@ -134,6 +223,27 @@ function compare(path: string): void {
     }
   });
 
+  it('local variables', () => {
+    const ours: string[] = [];
+    for (const module of procedures?.modules ?? []) {
+      const bytes = moduleSymbolBytes(pdb.msf, module);
+      for (const p of procedures?.module(module.index).procedures ?? []) {
+        if (p.kind !== 'procedure') continue;
+        for (const local of readLocals(bytes, p.record)) {
+          ours.push([latin1(local.name), ...local.places.map((place) => placeText(place, pdb.machine))].join(' '));
+        }
+      }
+    }
+    // llvm prints a part of a register with its place in the variable; registers that neither names are compared less.
+    const plain = (lines: readonly string[]): string[] =>
+      lines.map((line) =>
+        line
+          .replace(/\.\d+ /g, ' ')
+          .replace(/cvreg \d+|\bunknown\b|\bemm\w+|\bamd64_ymm\d+|\b[xyz]mm\w+\b|\b[sdqvb]\d+\w*\b|\bst\d\b/g, '?'),
+      );
+    expect(plain(ours)).toEqual(plain(llvmLocals(path)));
+  });
+
   it('inlined calls', () => {
     for (const procedure of theirs) {
       const module = procedures?.modules[procedure.module];
@@ -152,7 +262,7 @@ function compare(path: string): void {
 }
 
 describe.skipIf(!hasLlvm)('private symbols as llvm-pdbutil-19 reads them', () => {
-  for (const path of [...sharedFiles(/\.pdb$/), ...nodePtyFiles(/\.pdb$/)]) {
+  for (const path of [...sharedFiles(/\.pdb$/), ...expandedPdbs(), ...nodePtyFiles(/\.pdb$/)]) {
     describe(path.slice(path.lastIndexOf('/') + 1), () => compare(path));
   }
   for (const path of builtPdbs()) describe(`built ${path.slice(path.lastIndexOf('/') + 1)}`, () => compare(path));

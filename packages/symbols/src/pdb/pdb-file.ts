@@ -1,8 +1,8 @@
 import type { ByteSource, Problem, Rva } from '@dumpscope/core';
 import { symbolTableOf } from '../pe/export-table.ts';
 import { MACHINE_AMD64, MACHINE_ARM64, MACHINE_I386, type PeSection } from '../pe/headers.ts';
-import type { ModuleDebugInfo, SourceLine, SymbolTable } from '../symbol-table.ts';
-import type { TypeTable } from '../type-table.ts';
+import type { InlineFrame, ModuleDebugInfo, SourceLine, SymbolTable } from '../symbol-table.ts';
+import type { TypeRef, TypeTable } from '../type-table.ts';
 import { type AddressMap, readAddressMap } from './address-map.ts';
 import { ContributionIndex } from './contributions.ts';
 import { Dbi } from './dbi.ts';
@@ -12,6 +12,7 @@ import { Globals } from './globals.ts';
 import { type NameTable, type PdbInfo, readNameTable, readPdbInfo } from './info.ts';
 import { type InlineSite, readInlineSites } from './inline-sites.ts';
 import { itemName } from './item-names.ts';
+import { type LocalPlace, readLocals } from './locals.ts';
 import { ModuleLines } from './module-lines.ts';
 import { moduleSymbolBytes } from './module-symbols.ts';
 import { Msf } from './msf.ts';
@@ -271,8 +272,45 @@ export class PdbFile {
     });
   }
 
+  /** Variables of the procedure at `rva` whose scope holds `rva`, those of inlined calls included. */
+  locals(rva: number): LocalVariable[] {
+    return this.guard('local variables', [], () => this.#locals(rva));
+  }
+
+  #locals(rva: number): LocalVariable[] {
+    const { addresses, procedures } = this;
+    const source = addresses?.toSource(rva) ?? -1;
+    const hit = source < 0 ? undefined : procedures?.find(source);
+    const module = hit === undefined ? undefined : procedures?.modules[hit.procedure.module];
+    if (hit === undefined || module === undefined || addresses === null) return [];
+    const covers = (range: { section: number; offset: number; size: number }): boolean => {
+      const start = addresses.sourceRva(range.section, range.offset);
+      return start >= 0 && source >= start && source < start + range.size;
+    };
+    const out: LocalVariable[] = [];
+    for (const local of readLocals(moduleSymbolBytes(this.msf, module), hit.procedure.record)) {
+      if (local.block !== null && !covers(local.block)) continue;
+      const placed = local.places.find(({ range, gaps }) => {
+        if (range === null) return true;
+        if (!covers(range)) return false;
+        const offset = source - addresses.sourceRva(range.section, range.offset);
+        return !gaps.some((gap) => offset >= gap.offset && offset < gap.offset + gap.size);
+      });
+      const type = this.typeRecords?.typeRef(local.type) ?? null;
+      out.push({
+        name: local.name,
+        type,
+        isParameter: local.isParameter,
+        isInlined: local.isInlined,
+        place: placed?.place ?? null,
+      });
+    }
+    return out;
+  }
+
   debugInfo(): ModuleDebugInfo {
     return {
+      inlineFrames: (rva) => this.inlineFrames(rva),
       symbols: this.symbols,
       frameRecord: (rva) => this.guard('frame data', undefined, () => this.frames?.find(rva)),
       line: (rva) => this.guard('lines', undefined, () => this.line(rva)),
@@ -293,11 +331,13 @@ export class PdbFile {
   }
 }
 
-/** A function that was inlined at an address. `line` is the position inside of it. */
-export interface InlineFrame {
+/** A variable at an address. `place` is null where the compiler kept no value of it. */
+export interface LocalVariable {
   readonly name: string;
-  readonly file: string | null;
-  readonly line: number | null;
+  readonly type: TypeRef | null;
+  readonly isParameter: boolean;
+  readonly isInlined: boolean;
+  readonly place: LocalPlace | null;
 }
 
 function pointerSize(machine: number): 4 | 8 {
