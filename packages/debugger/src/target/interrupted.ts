@@ -27,6 +27,11 @@ export interface InterruptInput {
   walk(): StackTrace;
   trapFrame(address: bigint): Registers | null;
   contextRecord(address: bigint): Registers | null;
+  /**
+   * What the handler at `handlerPc` is for, where the trap frame does not say (x86): 0 interrupt, 1 exception, 2 system
+   * service; null where it cannot be told.
+   */
+  handlerKind(handlerPc: bigint, trapPc: bigint): number | null;
   /** A pc that is code of a module. */
   isCode(address: bigint): boolean;
   /** An address inside some known stack. */
@@ -117,13 +122,13 @@ function firstTrap(input: InterruptInput): InterruptedContext | null {
     const below = trace.frames[i + 1];
     const registers = input.trapFrame(frame.trapFrame);
     if (registers === null || below === undefined) return null;
-    const active = activity(input, frame.trapFrame);
+    const active = activity(input, frame.trapFrame) ?? input.handlerKind(frame.pc, registers.pc);
+    // A system call, from user mode or by Zw functions from the kernel, is no interruption: its code called
+    // KeBugCheckEx itself.
+    if (active === 2) return null;
     if (isUserMode(registers)) {
-      // A system call is no interruption: the kernel code that it runs called KeBugCheckEx itself.
-      if (active === 2 || active === null) return null;
-    } else if (!input.isCode(registers.pc)) {
-      return null;
-    }
+      if (active === null) return null;
+    } else if (!input.isCode(registers.pc)) return null;
     // Unwinding recovered the non-volatile registers that an x64 trap frame lacks.
     const merged: Registers = {
       ...registers,

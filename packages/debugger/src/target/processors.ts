@@ -151,6 +151,19 @@ export class KernelProcessor implements Processor {
       walk: () => world.walk(registers),
       trapFrame: (address) => world.trapFrame(address),
       contextRecord: (address) => world.contextRecord(address),
+      handlerKind: (handlerPc, trapPc) => {
+        const name = world.nameOf(handlerPc).symbol?.display ?? '';
+        if (/^Ki(FastCallEntry|SystemService|ServiceExit|SystemCall)/.test(name)) return 2;
+        if (/^Ki\w*(Interrupt|Chained|Floating)\w*Dispatch|^KiIpi|^Hal\w*Interrupt/.test(name)) return 0;
+        if (/^KiTrap|^Kt?(Page|General|Double)\w*Fault/.test(name)) return 1;
+        // Zw functions enter the kernel by int 2e or by a call of the very handler.
+        const before = memory.bytes(trapPc - 5n, 5);
+        if (before === undefined) return null;
+        if (before[3] === 0xcd && before[4] === 0x2e) return 2;
+        const delta = new DataView(before.buffer, before.byteOffset, 5).getInt32(1, true);
+        const target = BigInt.asUintN(32, trapPc + BigInt(delta));
+        return before[0] === 0xe8 && target <= handlerPc && handlerPc - target < 0x800n ? 2 : null;
+      },
       isCode: (address) => world.isCode(address),
       inAnyStack: (address) => world.stackAt(address) !== null,
     });

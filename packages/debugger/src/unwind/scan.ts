@@ -34,9 +34,15 @@ function windowOf(ports: UnwindPorts, sp: bigint): { low: bigint; high: bigint; 
 }
 
 /** Next frame of an x64 stack without unwind data. */
-export function scanX64(ports: UnwindPorts, registers: RegisterMap): Step {
+export function scanX64(ports: UnwindPorts, registers: RegisterMap, interrupted: boolean): Step {
   const sp = registers.get('rsp') ?? 0n;
   const pc = registers.get('rip') ?? 0n;
+  // The handlers of interrupts and traps keep their KTRAP_FRAME right at RSP.
+  if (!interrupted && trapShapeX64(ports, sp) !== null) {
+    const rip = ports.memory.u64(sp + 0x168n);
+    const rsp = ports.memory.u64(sp + 0x180n);
+    if (rip !== undefined && rsp !== undefined) return throughMachine(ports, registers, sp + 0x168n, rip, rsp);
+  }
   const { low, high, known } = windowOf(ports, sp);
   const bytes = readSpan(ports.memory, low, high);
   if (bytes.length < 8)

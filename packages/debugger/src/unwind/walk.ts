@@ -52,9 +52,9 @@ function stepFrom(ports: UnwindPorts, arch: Arch, at: Position): Step {
     if (lookup.kind === 'entry') {
       const step = unwindX64(ports, lookup, at.values, at.interrupted);
       // The data said what to undo, but not all of it is in the dump: the stack may still be.
-      if (step.kind === 'end' && step.reason === 'bad-unwind-data') return scanX64(ports, at.values);
-      if (step.kind === 'end' && step.text.includes('unwind information')) return scanX64(ports, at.values);
-      if (step.kind === 'end' && step.text.includes('not known')) return scanX64(ports, at.values);
+      if (step.kind === 'end' && step.reason === 'bad-unwind-data') return scanX64(ports, at.values, at.interrupted);
+      if (step.kind === 'end' && step.text.includes('unwind information')) return scanX64(ports, at.values, at.interrupted);
+      if (step.kind === 'end' && step.text.includes('not known')) return scanX64(ports, at.values, at.interrupted);
       return step;
     }
     if (lookup.kind === 'leaf') {
@@ -65,7 +65,7 @@ function stepFrom(ports: UnwindPorts, arch: Arch, at: Position): Step {
       if (at.interrupted || ret === 0n || checkReturn(ports, 'x64', ret, null) !== 'no')
         return leafX64(at.values, sp, ret);
     }
-    return scanX64(ports, at.values);
+    return scanX64(ports, at.values, at.interrupted);
   }
   if (lookup.kind === 'entry') {
     const step = unwindArm64(ports, lookup, at.values, at.interrupted);
