@@ -5,6 +5,7 @@ import { findLoopAround, type LoopAround } from '@dumpscope/cpu';
 import type { Frame, Processor, Registers, Target } from '@dumpscope/debugger';
 import { type Diagnosis, defineFact, type FactKey } from '../engine/diagnosis.ts';
 import type { Waiter } from '../locks/holder-place.ts';
+import { isManualCode } from './dump-taker.ts';
 import { callInstruction } from './function-graph.ts';
 import type { LoopView } from './loop-view.ts';
 import { knownStacks, stackHolding } from './stacks.ts';
@@ -39,6 +40,11 @@ const examination: FactKey<Examination> = defineFact('loops of processors', (dia
       unexamined.push({ processor, why: processor.contextReason });
       continue;
     }
+    const hidden = hiddenBehindBugcheck(diagnosis, processor);
+    if (hidden !== null) {
+      unexamined.push({ processor, why: hidden });
+      continue;
+    }
     const found = examine(diagnosis, processor, registers);
     if ('why' in found) unexamined.push({ processor, why: found.why });
     else sites.push(...found.sites);
@@ -55,6 +61,23 @@ export const unexaminedProcessors: FactKey<readonly Unexamined[]> = defineFact(
   'unexamined processors',
   (diagnosis) => diagnosis.fact(examination).unexamined,
 );
+
+/**
+ * A dump on request interrupts code that has nothing to do with it. When that code's context was not found, what is left
+ * is the dump path itself, and judging that would clear whoever was interrupted.
+ */
+function hiddenBehindBugcheck(diagnosis: Diagnosis, processor: Processor): string | null {
+  const { target } = diagnosis;
+  const code = target.bugcheck?.baseCode;
+  if (processor.contextTrust !== 'bugchecking' || code === undefined || !isManualCode(code)) return null;
+  if (
+    processor.registers === null ||
+    processor.interrupted === null ||
+    processor.interrupted.pc !== processor.registers.pc
+  )
+    return null;
+  return `the code that was interrupted for the dump was not found behind the bugcheck (${target.walkStack(processor.registers).endText})`;
+}
 
 function examine(
   diagnosis: Diagnosis,

@@ -18,7 +18,7 @@ const MAX_HITS = 64;
 
 /**
  * Addresses `a` on any stack where word [a] equals `first` (or any, when null) and word [a + pointer] equals `second`
- * in all bits but the lowest three. Reads page by page into one buffer; missing pages are counted, not guessed.
+ * in all bits but those below pointer alignment. Reads page by page into one buffer; missing pages are counted, not guessed.
  */
 export function scanForPair(
   target: Target,
@@ -29,7 +29,8 @@ export function scanForPair(
   const hits: bigint[] = [];
   let whole = 0;
   const wide = target.pointerSize === 8;
-  const low = Number(second & 0xffff_fff8n);
+  const flags = target.pointerSize - 1;
+  const low = (Number(second & 0xffff_ffffn) & ~flags) >>> 0;
   const high = Number(second >> 32n);
   const firstLow = first === null ? 0 : Number(first & 0xffff_ffffn);
   const firstHigh = first === null ? 0 : Number(first >> 32n);
@@ -52,14 +53,14 @@ export function scanForPair(
     const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
     if (wide) {
       for (let i = from + 8; i + 8 <= to; i += 8) {
-        if (view.getUint32(i + 4, true) !== high || (view.getUint32(i, true) & ~7) >>> 0 !== low) continue;
+        if (view.getUint32(i + 4, true) !== high || (view.getUint32(i, true) & ~flags) >>> 0 !== low) continue;
         if (first !== null && (view.getUint32(i - 8, true) !== firstLow || view.getUint32(i - 4, true) !== firstHigh))
           continue;
         if (hits.length < MAX_HITS) hits.push(base + BigInt(i - 8));
       }
     } else {
       for (let i = from + 4; i + 4 <= to; i += 4) {
-        if ((view.getUint32(i, true) & ~7) >>> 0 !== low) continue;
+        if ((view.getUint32(i, true) & ~flags) >>> 0 !== low) continue;
         if (first !== null && view.getUint32(i - 4, true) !== firstLow) continue;
         if (hits.length < MAX_HITS) hits.push(base + BigInt(i - 4));
       }

@@ -9,7 +9,6 @@ import { type KnownStack, stackHolding } from '../facts/stacks.ts';
 
 export const WAIT = 1n;
 export const OWNER = 2n;
-const FLAGS = 7n;
 
 export interface QueueEntry {
   readonly address: bigint;
@@ -45,8 +44,9 @@ export interface QueuedWait {
 
 const MAX_CHAIN = 256;
 
-export function lockOf(field: bigint): bigint {
-  return field & ~FLAGS;
+/** The lock that a Lock field names: flags take the bits below pointer alignment (x86 two, x64 three). */
+export function lockOf(target: Pick<Target, 'pointerSize'>, field: bigint): bigint {
+  return field & ~BigInt(target.pointerSize - 1);
 }
 
 /**
@@ -64,18 +64,18 @@ export function identifyQueuedWait(
   const cellValue = memory.pointer(cell);
   if (cellValue === undefined) return null;
   const own = cell - pointer;
-  const lock = lockOf(cellValue);
+  const lock = lockOf(target, cellValue);
   if (lock === 0n || !isKernelAddress(target, lock) || lock === own) return null;
   const next = memory.pointer(own) ?? null;
   const word = memory.pointer(lock) ?? null;
   const tail = classifyTail(target, own, lock, word, next);
   const { entries: predecessors, coverage } = findLinksTo(target, stacks, own, lock, registers);
-  const linked = predecessors.some((entry) => entry.lockField !== null && lockOf(entry.lockField) === lock);
+  const linked = predecessors.some((entry) => entry.lockField !== null && lockOf(target, entry.lockField) === lock);
   if (tail !== 'own' && tail !== 'behind-own' && !linked) return null;
   const chain = chainBack(target, stacks, predecessors, lock, registers);
   const head = chain.at(-1) ?? null;
   const holder =
-    head?.lockField != null && (head.lockField & WAIT) === 0n && lockOf(head.lockField) === lock ? head : null;
+    head?.lockField != null && (head.lockField & WAIT) === 0n && lockOf(target, head.lockField) === lock ? head : null;
   return {
     own,
     cell,
@@ -108,7 +108,7 @@ function classifyTail(
   if (word === 0n) return 'zero';
   if (word === own) return 'own';
   const field = target.memory.pointer(word + BigInt(target.pointerSize));
-  if (field === undefined || lockOf(field) !== lock) return 'not-an-entry';
+  if (field === undefined || lockOf(target, field) !== lock) return 'not-an-entry';
   // Follow Next from the own entry; the tail must be reached, unless the last swapper has not linked itself yet.
   let at = next;
   for (let i = 0; i < MAX_CHAIN && at !== null && at !== 0n; i++) {
@@ -145,7 +145,8 @@ function findLinksTo(
       note(slot.address, `PRCB ${slot.processor} LockQueue[${slot.index}]`);
   const entries = [...found].map(([address, foundBy]) => readEntry(target, stacks, address, foundBy));
   // An intact Lock field outranks how the entry was found.
-  const intact = (entry: QueueEntry): number => (entry.lockField !== null && lockOf(entry.lockField) === lock ? 0 : 1);
+  const intact = (entry: QueueEntry): number =>
+    entry.lockField !== null && lockOf(target, entry.lockField) === lock ? 0 : 1;
   entries.sort(
     (a, b) => intact(a) - intact(b) || b.foundBy.length - a.foundBy.length || (a.address < b.address ? -1 : 1),
   );
@@ -183,7 +184,7 @@ function chainBack(
   while (at !== undefined && !seen.has(at.address) && chain.length < MAX_CHAIN) {
     seen.add(at.address);
     chain.push(at);
-    if (at.lockField === null || lockOf(at.lockField) !== lock || (at.lockField & WAIT) === 0n) break;
+    if (at.lockField === null || lockOf(target, at.lockField) !== lock || (at.lockField & WAIT) === 0n) break;
     at = findLinksTo(target, stacks, at.address, lock, chain.length === 1 ? registers : null).entries[0];
   }
   return chain;

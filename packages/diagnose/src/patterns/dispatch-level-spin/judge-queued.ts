@@ -48,7 +48,7 @@ export function judgeQueued(diagnosis: Diagnosis, site: SpinSite, wait: QueuedWa
       );
     }
   }
-  const fieldIntact = head.lockField !== null && lockOf(head.lockField) === wait.lock;
+  const fieldIntact = head.lockField !== null && lockOf(target, head.lockField) === wait.lock;
   const place =
     head.slot === null
       ? placeOf(target, site.waiter, head.address, head.stack)
@@ -93,7 +93,7 @@ function describePredecessor(diagnosis: Diagnosis, wait: QueuedWait, entry: Queu
   const flags =
     field === null
       ? 'its Lock field could not be read'
-      : lockOf(field) !== wait.lock
+      : lockOf(target, field) !== wait.lock
         ? `its Lock field ${address(target, field)} is not this lock's`
         : (field & WAIT) !== 0n
           ? 'its Lock field has WAIT set: it waits itself'
