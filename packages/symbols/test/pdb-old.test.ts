@@ -220,7 +220,7 @@ describe('a PDB of the time of Windows XP (MSF 7.00, types 19990903, length-pref
     expect([...(types.enumeration('_KTHREAD_STATE')?.values ?? [])]).toEqual([
       ['Initialized', 0n],
       ['Minus', -1n],
-      ['Big', 0x8000_0000n],
+      ['Big', -0x8000_0000n],
     ]);
     expect([...types.structNames()].sort()).toEqual(['_KTHREAD', '_LIST_ENTRY', '__unnamed_1009']);
   });

@@ -296,6 +296,8 @@ export class PdbFile {
         const offset = source - addresses.sourceRva(range.section, range.offset);
         return !gaps.some((gap) => offset >= gap.offset && offset < gap.offset + gap.size);
       });
+      // Of inlined calls only those that are going on have their variables somewhere.
+      if (local.isInlined && placed === undefined) continue;
       const type = this.typeRecords?.typeRef(local.type) ?? null;
       out.push({
         name: local.name,

@@ -73,8 +73,16 @@ export class PdbTypes implements TypeTable {
       const record = index === undefined ? undefined : this.stream.record(index);
       if (record?.kind !== 'enum') return undefined;
       const values = new Map<string, bigint>();
-      for (const item of this.fields(record.fields)) if (item.kind === 'enumerate') values.set(item.name, item.value);
-      type = { name, size: this.sizeOf(record.underlying), values };
+      const size = this.sizeOf(record.underlying);
+      const base = this.typeRef(record.underlying);
+      const isSigned = base.kind === 'base' && base.signed;
+      for (const item of this.fields(record.fields)) {
+        if (item.kind !== 'enumerate') continue;
+        // clang stores a negative value of a signed enumeration as its unsigned bits.
+        const bits = isSigned ? BigInt.asIntN(size * 8, item.value) : BigInt.asUintN(size * 8, item.value);
+        values.set(item.name, size === 0 ? item.value : bits);
+      }
+      type = { name, size, values };
       this.#enums.set(name, type);
     }
     return type;
