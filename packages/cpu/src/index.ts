@@ -1,3 +1,4 @@
+export * from './arm64/prepare-arm64.ts';
 export * from './cfg/build-graph.ts';
 export * from './cfg/find-loop.ts';
 export * from './cfg/flow-graph.ts';
