@@ -1,3 +1,4 @@
+import { functionEntryCommand } from './code/function-entry.ts';
 import { unassembleCommand } from './code/unassemble.ts';
 import { unassembleFunction } from './code/unassemble-function.ts';
 import type { Command } from './command.ts';
@@ -42,6 +43,7 @@ import { listModulesCommand } from './symbols/list-modules.ts';
 import { reloadCommand, symbolPathCommand } from './symbols/symbol-path.ts';
 import { examineCommand, listNearCommand } from './symbols/symbol-search.ts';
 import { displayTypeCommand } from './types/dt.ts';
+import { modelCommand } from './types/dx.ts';
 
 /** Every command, one a file; a new one is added here and nowhere else. */
 export const allCommands: readonly Command[] = [
@@ -66,9 +68,11 @@ export const allCommands: readonly Command[] = [
   stackCommand,
   unassembleCommand,
   unassembleFunction,
+  functionEntryCommand,
   displayMemory,
   searchMemoryCommand,
   displayTypeCommand,
+  modelCommand,
   examineCommand,
   listNearCommand,
   listModulesCommand,

@@ -55,7 +55,6 @@ export const stacksCommand: Command = defineCommand({
     if (processes.length === 0) throw new CommandError('Unable to read the list of processes in this dump');
     const lines = ['Proc.Thread  .Thread  Ticks   ThreadState Blocker'];
     const rows: StackRow[] = [];
-    const wide = target.pointerSize === 8;
     let count = 0;
     for (const process of processes) {
       lines.push(`                            [${plainAddress(process.address, target)} ${process.image ?? '????'}]`);
@@ -69,7 +68,7 @@ export const stacksCommand: Command = defineCommand({
             : Number(BigInt.asUintN(32, target.time.tickCount - BigInt(thread.waitTime)));
         const cid = thread.cid;
         const id = `${(cid?.process ?? 0).toString(16).padStart(4)}.${hexDigits(cid?.thread ?? 0, 6)}`;
-        const head = `${id}  ${plainAddress(thread.address, target)} ${ticks === null ? '????????' : hexDigits(ticks, wide ? 7 : 7)} ${stateWord(thread.state).padEnd(10)} `;
+        const head = `${id}  ${plainAddress(thread.address, target)} ${ticks === null ? '????????' : hexDigits(ticks, 7)} ${stateWord(thread.state).padEnd(10)} `;
         lines.push(`${head}${frames[0] ?? ''}`, ...frames.slice(1).map((f) => `${' '.repeat(head.length)}${f}`));
         rows.push({
           process: process.address,

@@ -5,7 +5,7 @@ import { plainAddress } from '../format/address.ts';
 import { elapsedTicks, tickTime } from '../format/time.ts';
 import { nameIn } from '../session/names.ts';
 import { threadRegisters } from '../session/thread-context.ts';
-import { type FrameRow, frameRow, stackLines, walk } from '../stack/stack-format.ts';
+import { type FrameRow, frameRows, stackLines, walk } from '../stack/stack-format.ts';
 import { enumName, Structure, walkList } from './structure.ts';
 import { OBJECT_TYPES, THREAD_STATES, WAIT_REASONS } from './wait-names.ts';
 
@@ -306,7 +306,7 @@ function threadStack(
   const process = thread.process ?? thread.owningProcess;
   const options = { args, verbose: true, clean: false, numbers: false, distance: false, sourceLines: true };
   return {
-    frames: trace.frames.map((frame) => frameRow(session, frame, process)),
+    frames: frameRows(session, trace, process),
     lines: stackLines(session, trace, options, { legacy: true, process }),
   };
 }

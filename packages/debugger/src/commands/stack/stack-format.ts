@@ -1,3 +1,4 @@
+import type { InlineFrame } from '@dumpscope/symbols';
 import type { Frame, Registers, StackTrace, Target } from '../../target/model.ts';
 import type { Session } from '../command.ts';
 import { engineAddress, engineAddressOrGap, hexDigits } from '../format/address.ts';
@@ -14,7 +15,10 @@ export interface StackOptions {
 }
 
 export interface FrameRow {
+  /** Number as shown: inlined calls count too. */
   readonly index: number;
+  /** Name of the inlined function where the row is an inlined call: the other values are those of its real frame. */
+  readonly inline: string | null;
   readonly childSp: bigint;
   readonly returnAddress: bigint | null;
   readonly pc: bigint;
@@ -24,15 +28,58 @@ export interface FrameRow {
   readonly trapFrame: bigint | null;
   readonly remark: string | null;
   readonly stack: string;
+  readonly file: string | null;
+  readonly line: number | null;
+  /** On the last row: why the walk ended. */
+  readonly end: { readonly reason: string; readonly text: string } | null;
+}
+
+/** A frame as it is listed, or a call inlined into one. */
+export interface ShownFrame {
+  readonly number: number;
+  readonly frame: Frame;
+  readonly inline: InlineFrame | null;
 }
 
 const WARN_UNWIND = 'WARNING: Stack unwind information not available. Following frames may be wrong.';
 const WARN_MODULE = 'WARNING: Frame IP not in any known module. Following frames may be wrong.';
 
-export function frameRow(session: Session, frame: Frame, process?: bigint | null): FrameRow {
+/** Frames with the calls inlined into them, innermost first, numbered as the debugger does. */
+export function shownFrames(session: Session, trace: StackTrace, process?: bigint | null): ShownFrame[] {
+  const shown: ShownFrame[] = [];
+  for (const frame of trace.frames) {
+    const at = codeAddress(frame);
+    const { module } = nameIn(session, at, process);
+    for (const inline of module?.debugInfo?.inlineFrames?.(Number(at - module.base)) ?? []) {
+      shown.push({ number: shown.length, frame, inline });
+    }
+    shown.push({ number: shown.length, frame, inline: null });
+  }
+  return shown;
+}
+
+/** A return address belongs to the call before it: names and lines are looked up one byte earlier. */
+function codeAddress(frame: Frame): bigint {
+  const exact = frame.trust === 'context' || frame.trust === 'trap-frame' || frame.index === 0;
+  return exact ? frame.pc : frame.pc - 1n;
+}
+
+/** The trace as data. */
+export function frameRows(session: Session, trace: StackTrace, process?: bigint | null): FrameRow[] {
+  const shown = shownFrames(session, trace, process);
+  return shown.map((item, i) => ({
+    ...frameRow(session, item, process),
+    end: i === shown.length - 1 ? { reason: trace.endReason, text: trace.endText } : null,
+  }));
+}
+
+export function frameRow(session: Session, shown: ShownFrame, process?: bigint | null): FrameRow {
   const { target } = session;
+  const { frame, inline } = shown;
+  const source = inline ?? sourceOf(session, frame, process);
   return {
-    index: frame.index,
+    index: shown.number,
+    inline: inline?.name ?? null,
     childSp: target.pointerSize === 4 ? (frame.childEbp ?? frame.sp) : frame.sp,
     returnAddress: frame.returnAddress,
     pc: frame.pc,
@@ -42,6 +89,9 @@ export function frameRow(session: Session, frame: Frame, process?: bigint | null
     trapFrame: frame.trapFrame,
     remark: frame.remark,
     stack: frame.stack,
+    file: source?.file ?? null,
+    line: source?.line ?? null,
+    end: null,
   };
 }
 
@@ -49,10 +99,19 @@ function frameSymbol(session: Session, pc: bigint, process?: bigint | null): str
   return symbolText(session, pc, process) ?? `0x${engineAddress(pc, session.target)}`;
 }
 
-function sourceText(session: Session, pc: bigint, process?: bigint | null): string {
-  const { module } = nameIn(session, pc, process);
-  const line = module?.debugInfo?.line(Number(pc - module.base));
-  return line === undefined ? '' : ` [${line.file} @ ${line.line}] `;
+function sourceOf(
+  session: Session,
+  frame: Frame,
+  process?: bigint | null,
+): { readonly file: string; readonly line: number } | null {
+  const at = codeAddress(frame);
+  const { module } = nameIn(session, at, process);
+  return module?.debugInfo?.line(Number(at - module.base)) ?? null;
+}
+
+/** ` [file @ line] `, the blank behind it included. */
+function sourceText(source: { readonly file: string | null; readonly line: number | null } | null): string {
+  return source === null || source.file === null || source.line === null ? '' : ` [${source.file} @ ${source.line}] `;
 }
 
 /** The header line. `legacy` is the form without frame numbers that `!thread` prints on 64-bit targets too. */
@@ -95,29 +154,54 @@ export function stackLines(
   const lines = [stackHeader(session.target, options, legacy)];
   const warned = new Set<string>();
   let previous: Frame | undefined;
-  for (const frame of trace.frames) {
+  for (const shown of shownFrames(session, trace, process)) {
+    const { frame } = shown;
     const warn = warning(session, frame, previous, process);
     if (warn !== null && !warned.has(warn)) {
       warned.add(warn);
       lines.push(warn);
     }
-    lines.push(frameLine(session, frame, previous, options, { legacy, process }));
-    previous = frame;
+    lines.push(frameLine(session, shown, previous, options, { legacy, process }));
+    if (shown.inline === null) previous = frame;
   }
   return lines;
 }
 
-function frameLine(
+/** `08 (Inline Function) --------`--------     Mem!invoke_main [file @ 78] `. */
+function inlineLine(session: Session, shown: ShownFrame, options: StackOptions, form: Form): string {
+  const { legacy, process } = form;
+  const wide = session.target.pointerSize === 8;
+  const number = options.numbers || (options.clean && wide) ? `${hexDigits(shown.number, 2)} ` : '';
+  const module = nameIn(session, shown.frame.pc, process).module?.name ?? '?';
+  const name = `${module}!${shown.inline?.name ?? '?'}`;
+  if (options.clean) return `${number}${name}`;
+  const distance = options.distance ? ' '.repeat(10) : '';
+  const source = options.sourceLines ? sourceText(shown.inline) : '';
+  if (!wide)
+    return `${number}${distance}(Inline) -------- ${options.args ? `${'-------- '.repeat(3)}` : ''}${name}${source}`;
+  const args = options.args ? `: ${'--------`-------- '.repeat(4)}: ` : '';
+  return `${number}${distance}(Inline Function) --------\`--------${legacy ? ' ' : '     '}${args}${name}${source}`;
+}
+
+export interface Form {
+  readonly legacy: boolean;
+  readonly process: bigint | null | undefined;
+}
+
+/** One row of a listing. `previous` is the frame above it, for the distance that `f` asks for. */
+export function frameLine(
   session: Session,
-  frame: Frame,
+  shown: ShownFrame,
   previous: Frame | undefined,
   options: StackOptions,
-  form: { readonly legacy: boolean; readonly process: bigint | null | undefined },
+  form: Form,
 ): string {
+  if (shown.inline !== null) return inlineLine(session, shown, options, form);
   const { target } = session;
+  const { frame } = shown;
   const { legacy, process } = form;
   const { pointerSize } = target;
-  const number = options.numbers || (options.clean && pointerSize === 8) ? `${hexDigits(frame.index, 2)} ` : '';
+  const number = options.numbers || (options.clean && pointerSize === 8) ? `${hexDigits(shown.number, 2)} ` : '';
   const symbol = frameSymbol(session, frame.pc, process);
   if (options.clean) return `${number}${symbol.replace(/\+0x[0-9a-f]+$/, '')}`;
   const sp = pointerSize === 4 ? (frame.childEbp ?? frame.sp) : frame.sp;
@@ -127,7 +211,7 @@ function frameLine(
     : '';
   const returnAddress = engineAddress(frame.returnAddress ?? 0n, target);
   const head = `${number}${distance}${engineAddress(sp, target)} ${returnAddress}`;
-  const source = options.sourceLines ? sourceText(session, frame.pc, process) : '';
+  const source = options.sourceLines ? sourceText(sourceOf(session, frame, process)) : '';
   const tail = `${symbol}${options.verbose ? remarkOf(target, frame) : ''}${source}`;
   if (pointerSize === 4) {
     const args = options.args ? `${frameArgs(target, frame, 3)} ` : '';
@@ -140,11 +224,6 @@ function frameLine(
 
 function frameArgs(target: Target, frame: Frame, count: number): string {
   return Array.from({ length: count }, (_, i) => engineAddressOrGap(frame.args[i] ?? null, target)).join(' ');
-}
-
-/** Why a trace ended before the stack's base: worth a line, since WinDbg is silent about it. */
-export function endNote(trace: StackTrace): string | null {
-  return ['unreadable', 'did-not-advance', 'frame-limit'].includes(trace.endReason) ? trace.endText : null;
 }
 
 /** Walks from a context; the walk itself never fails, an unreadable stack gives its first frame alone. */

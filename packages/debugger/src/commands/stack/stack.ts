@@ -8,7 +8,7 @@ import { result } from '../format/lines.ts';
 import { displayMemory } from '../memory/display-memory.ts';
 import { sessionScope } from '../session/scope.ts';
 import { currentRegisters, processorOf } from '../session/session.ts';
-import { type FrameRow, frameRow, type StackOptions, stackLines, walk } from './stack-format.ts';
+import { type FrameRow, frameRows, type StackOptions, stackLines, walk } from './stack-format.ts';
 
 /** `.kframes` default of today's debuggers. */
 const DEFAULT_FRAMES = 0x100;
@@ -76,10 +76,7 @@ function run(session: Session, args: string, name: string): CommandResult<FrameR
   const trace = walk(session, start, limit);
   const lines = session.context === null ? [] : [LAST_CONTEXT];
   lines.push(...stackLines(session, trace, optionsOf(session, letters)));
-  return result(
-    trace.frames.map((frame) => frameRow(session, frame)),
-    lines,
-  );
+  return result(frameRows(session, trace), lines);
 }
 
 /** `kd`: the raw stack, one pointer a line with symbols. */

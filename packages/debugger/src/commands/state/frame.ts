@@ -4,7 +4,7 @@ import { hexDigits } from '../format/address.ts';
 import { result } from '../format/lines.ts';
 import { sessionScope } from '../session/scope.ts';
 import { currentRegisters } from '../session/session.ts';
-import { frameRow, stackLines, walk } from '../stack/stack-format.ts';
+import { frameLine, frameRow, shownFrames, walk } from '../stack/stack-format.ts';
 import { registerBlock } from './register-block.ts';
 
 /** Registers that unwinding did not recover print as 0, as WinDbg prints those of a trap frame. */
@@ -22,11 +22,12 @@ export const frameCommand: Command = defineCommand({
     if (start === null) throw new CommandError(`Unable to get the stack of processor ${session.processor}`);
     const number = text === '' ? session.frame : Number(evaluateMasm(text, sessionScope(session)).value);
     const trace = walk(session, start, Math.min(number, 0xffff) + 1);
-    const frame = trace.frames[number];
-    if (frame === undefined)
+    const shown = shownFrames(session, trace)[number];
+    if (shown === undefined)
       throw new CommandError(`Cannot find frame 0x${number.toString(16)}, previous scope unchanged`);
     const options = { args: false, verbose: false, clean: false, numbers: true, distance: false, sourceLines: true };
-    const lines = stackLines(session, { ...trace, frames: [frame] }, options).slice(-1);
+    const { frame } = shown;
+    const lines = [frameLine(session, shown, undefined, options, { legacy: false, process: null })];
     session.frame = number;
     if (option?.[1] === 'c') {
       session.context = frame.registers;
@@ -35,6 +36,6 @@ export const frameCommand: Command = defineCommand({
     }
     if (option !== null)
       lines.push(...(frame.registers.partial ? UNKNOWN_NOTE : []), ...registerBlock(frame.registers));
-    return result([frameRow(session, frame)], lines);
+    return result([frameRow(session, shown)], lines);
   },
 });

@@ -1,3 +1,4 @@
+import { tryParsePe, type VersionInfo } from '@dumpscope/symbols';
 import { parseAddress } from '../../expressions/range.ts';
 import { compileWildcard } from '../../expressions/wildcard.ts';
 import type { Module } from '../../target/model.ts';
@@ -52,7 +53,28 @@ function rowOf(module: Module): ModuleRow {
   };
 }
 
-function details(module: Module): string[] {
+/** The version resource, out of the image in memory or its file; null where its pages are not there. */
+function versionOf(session: Session, module: Module): VersionInfo | null {
+  const { memory } = session.target;
+  const pe = tryParsePe((rva, length) =>
+    rva < 0 || rva + length > module.size ? null : (memory.bytes(module.base + BigInt(rva), length) ?? null),
+  );
+  return pe?.version ?? null;
+}
+
+function versionLines(version: VersionInfo): string[] {
+  const label = (name: string): string => `    ${name}`.padEnd(22);
+  const lines: string[] = [];
+  if (version.fileVersion !== null) lines.push(`${label('File version:')}${version.fileVersion}`);
+  if (version.productVersion !== null) lines.push(`${label('Product version:')}${version.productVersion}`);
+  lines.push(`${label('File flags:')}${version.fileFlags.toString(16)}`);
+  if (version.strings.size > 0) lines.push('    Information from resource tables:');
+  for (const [name, value] of version.strings) lines.push(`        ${`${name}:`.padEnd(18)}${value}`);
+  return lines;
+}
+
+function details(session: Session, module: Module): string[] {
+  const version = versionOf(session, module);
   const label = (name: string): string => `    ${name}`.padEnd(22);
   const origin = module.symbolOrigin;
   const lines: string[] = [];
@@ -69,6 +91,7 @@ function details(module: Module): string[] {
   if (module.pdb !== null) {
     lines.push(`    PDB:              ${module.pdb.name} {${module.pdb.guid}} age ${module.pdb.age}`);
   }
+  if (version !== null) lines.push(...versionLines(version));
   return lines;
 }
 
@@ -140,7 +163,7 @@ function listModules(session: Session, args: string, name: string): CommandResul
       const text = stamp === null ? 'unavailable' : `${stampTime(stamp)} (${hexDigits(stamp >>> 0, 8).toUpperCase()})`;
       lines.push(`${head} ${module.imageName.padEnd(12)} ${text}`);
     } else lines.push(`${head}   ${status.text.padEnd(22)} ${status.file}`);
-    if (options.verbose) lines.push(...details(module));
+    if (options.verbose) lines.push(...details(session, module));
   }
   if (!options.filtered && target.unloadedModules.length > 0) {
     lines.push('', 'Unloaded modules:');
@@ -157,6 +180,6 @@ export const listModulesCommand: Command = defineCommand({
   summary: 'list modules',
   usage: 'lm[v][f|t|n][1] [m pattern] [a address]',
   fidelity:
-    'Rows as in WinDbg. Times are UTC. Version resources are not read. The status names where our symbols come from.',
+    'Rows as in WinDbg. Times are UTC; the translation lines of the version resource are missing. The status names where our symbols come from.',
   run: listModules,
 });
