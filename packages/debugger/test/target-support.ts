@@ -136,6 +136,7 @@ const noHeader: DumpHeader = {
   exceptionOffset: 0,
   context: null,
   contextOffset: 0,
+  size: 0x2000,
 };
 
 /** A dump of pages whose virtual memory is `memory`, for what lies above containers and translation. */
