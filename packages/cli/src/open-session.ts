@@ -75,8 +75,8 @@ export async function openSession(path: string, options: OpenSessionOptions = {}
 
 /** ARM64 decoding is loaded on first use; without it code shows as bytes. */
 async function loadArm64(): Promise<void> {
-  const cpu: object = await import('@dumpscope/cpu');
-  if ('prepareArm64' in cpu && typeof cpu.prepareArm64 === 'function') await cpu.prepareArm64();
+  const { prepareArm64 } = await import('@dumpscope/cpu');
+  await prepareArm64();
 }
 
 class SymbolSession implements OpenSession {

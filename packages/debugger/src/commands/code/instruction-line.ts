@@ -35,7 +35,8 @@ export function instructionRow(session: Session, instruction: Instruction): Inst
   const { mnemonic, operands } = target.disassembler.format(instruction, symbolizer(session));
   return {
     address: instruction.address,
-    bytes: hexBytes(instruction.bytes),
+    // ARM64 instructions are shown as the word they are, not byte by byte.
+    bytes: hexBytes(target.arch === 'arm64' ? instruction.bytes.slice().reverse() : instruction.bytes),
     mnemonic,
     operands,
     symbol: symbolText(session, instruction.address),
@@ -68,11 +69,18 @@ export function missingRow(
  */
 export function instructionLine(session: Session, row: InstructionRow, suffix = ''): string {
   const address = engineAddress(row.address, session.target);
+  if (session.target.arch === 'arm64') return armLine(session, row, address);
   const shown = row.bytes ?? '??';
   const bytes = session.asmOptions.has('no_code_bytes') ? '' : `${shown.length >= 16 ? `${shown} ` : shown.padEnd(16)}`;
   // WinDbg keeps the mnemonic's padding only in front of operands.
   const text = row.operands === '' && suffix === '' ? row.mnemonic : `${row.mnemonic.padEnd(7)} ${row.operands}`;
   return `${address} ${bytes}${text.trimEnd()}${suffix === '' ? '' : ` ${suffix}`}`;
+}
+
+/** `fffff800`b2a14d90 d43e0000 brk         #0xF000`. */
+function armLine(session: Session, row: InstructionRow, address: string): string {
+  const bytes = session.asmOptions.has('no_code_bytes') ? '' : `${row.bytes ?? '????????'} `;
+  return `${address} ${bytes}${row.operands === '' ? row.mnemonic : `${row.mnemonic.padEnd(11)} ${row.operands}`}`;
 }
 
 /** What stands behind the current instruction: `ds:0023:00000004=????????`, `[br=1]`; empty when there is nothing. */
