@@ -4,6 +4,7 @@ import { bytesSource, type Dump, openDump } from '@dumpscope/core';
 import { describe, expect, it } from 'vitest';
 import type { Target } from '../src/target/model.ts';
 import { openTarget } from '../src/target/open.ts';
+import { isUserMode } from '../src/target/registers.ts';
 import { here, shared } from './target-support.ts';
 
 const kernelDumps =
@@ -34,9 +35,11 @@ function describeTarget(target: Target): string {
       `  pc ${p.registers === null ? '-' : place(target, p.registers.pc)} interrupted ${p.interrupted === null ? '-' : place(target, p.interrupted.pc)} (${p.interruptedFrom ?? '-'}) ${irql}`,
     );
   }
-  const current = target.processors.find((p) => p.number === target.currentProcessor);
-  if (current?.registers != null) {
-    const trace = target.walkStack(current.registers);
+  for (const p of target.processors) {
+    // Idle processors all stand in the same loop; user-mode ones have no kernel stack to show.
+    if (p.registers === null || p.idle === true || isUserMode(p.registers)) continue;
+    out.push(`stack of cpu ${p.number}`);
+    const trace = target.walkStack(p.registers);
     for (const frame of trace.frames)
       out.push(
         `${hex(frame.sp)} ${hex(frame.returnAddress)} ${frame.trust} ${frame.stack} ${place(target, frame.pc)}${frame.remark === null ? '' : ` (${frame.remark})`}`,

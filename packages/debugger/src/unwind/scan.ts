@@ -85,9 +85,29 @@ export function scanX64(ports: UnwindPorts, registers: RegisterMap, interrupted:
     const rsp = ports.memory.u64(link + 0x180n);
     if (rip !== undefined && rsp !== undefined) return throughMachine(ports, registers, link + 0x168n, rip, rsp);
   }
+  const back = known ? switchAtTop(ports, high) : null;
+  if (back !== null && back.rsp !== sp) {
+    const values = afterScan(registers, 'x64', back.rsp - 8n, back.rip);
+    return { kind: 'caller', registers: values, trust: 'scan', returnSlot: null, trapFrame: null, interrupted: false };
+  }
   return known
     ? { kind: 'end', reason: 'stack-base', text: `the stack ends at ${high.toString(16)}` }
     : { kind: 'end', reason: 'no-return-address', text: 'no further word of the stack is a return address' };
+}
+
+/**
+ * A DPC stack begins with the machine frame that leads back to the stack it was entered from, selectors and flags 0
+ * (19041: KiDispatchInterruptContinue, 28 bytes below the base, the thread's RSP at base - 10).
+ */
+function switchAtTop(ports: UnwindPorts, base: bigint): { rip: bigint; rsp: bigint } | null {
+  const bytes = ports.memory.bytes(base - 0x28n, 0x28);
+  if (bytes === undefined) return null;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const rip = view.getBigUint64(0, true);
+  const rsp = view.getBigUint64(0x18, true);
+  if (view.getBigUint64(8, true) !== 0n || view.getBigUint64(0x20, true) !== 0n) return null;
+  if (rsp < 0xffff000000000000n || (rsp & 7n) !== 0n || (rsp < base && rsp >= base - MOST)) return null;
+  return ports.place(rip) === 'code' ? { rip, rsp } : null;
 }
 
 /**

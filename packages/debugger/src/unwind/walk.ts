@@ -53,7 +53,8 @@ function stepFrom(ports: UnwindPorts, arch: Arch, at: Position): Step {
       const step = unwindX64(ports, lookup, at.values, at.interrupted);
       // The data said what to undo, but not all of it is in the dump: the stack may still be.
       if (step.kind === 'end' && step.reason === 'bad-unwind-data') return scanX64(ports, at.values, at.interrupted);
-      if (step.kind === 'end' && step.text.includes('unwind information')) return scanX64(ports, at.values, at.interrupted);
+      if (step.kind === 'end' && step.text.includes('unwind information'))
+        return scanX64(ports, at.values, at.interrupted);
       if (step.kind === 'end' && step.text.includes('not known')) return scanX64(ports, at.values, at.interrupted);
       return step;
     }
