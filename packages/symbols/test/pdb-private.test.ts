@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { registerName } from '../src/pdb/cv-registers.ts';
 import { type InlineRange, readInlineSites } from '../src/pdb/inline-sites.ts';
 import { itemName } from '../src/pdb/item-names.ts';
-import { type PlacedRange, readLocals } from '../src/pdb/locals.ts';
+import { type PlacedRange, readFrameRegisters, readLocals } from '../src/pdb/locals.ts';
 import { moduleSymbolBytes } from '../src/pdb/module-symbols.ts';
 import { BUILDS, build, builtPdbs, canBuild } from './pdb-build.ts';
 import { dump, hasTool, LLVM_PDBUTIL } from './pdb-llvm.ts';
@@ -242,6 +242,29 @@ function compare(path: string): void {
           .replace(/cvreg \d+|\bunknown\b|\bemm\w+|\bamd64_ymm\d+|\b[xyz]mm\w+\b|\b[sdqvb]\d+\w*\b|\bst\d\b/g, '?'),
       );
     expect(plain(ours)).toEqual(plain(llvmLocals(path)));
+  });
+
+  it('frame registers', () => {
+    // llvm-pdbutil 19 knows no frame registers of ARM64.
+    if (pdb.machine === 0xaa64) return;
+    const theirs: string[] = [];
+    let module = '';
+    let record = '';
+    for (const line of dump(path, '-symbols')) {
+      module = /^\s*Mod (\d+) \|/.exec(line)?.[1] ?? module;
+      record = /^\s*(\d+) \| S_[GL]PROC32/.exec(line)?.[1] ?? record;
+      const frame = /local fp reg = (\w+), param fp reg = (\w+)/.exec(line);
+      if (frame !== null) theirs.push(`${Number(module)} ${record} ${frame[1]} ${frame[2]}`.toLowerCase());
+    }
+    const ours = theirs.map((line) => {
+      const [index = 0, at = 0] = line.split(' ').map(Number);
+      const found = procedures?.modules[index];
+      const bytes = found === undefined ? new Uint8Array(0) : moduleSymbolBytes(pdb.msf, found);
+      const { locals, parameters } = readFrameRegisters(bytes, at, pdb.machine);
+      const name = (r: number | null): string => (r === null ? 'none' : registerName(r, pdb.machine));
+      return `${index} ${at} ${name(locals)} ${name(parameters)}`;
+    });
+    expect(ours).toEqual(theirs);
   });
 
   it('inlined calls', () => {

@@ -1,3 +1,4 @@
+import { MACHINE_AMD64, MACHINE_ARM64, MACHINE_I386 } from '../pe/headers.ts';
 import { u16, u32 } from '../pe/rva-reader.ts';
 import { closesScope, opensScope, type SymbolRecord, symbolRecords } from './module-symbols.ts';
 import { recordName } from './publics.ts';
@@ -7,7 +8,7 @@ import * as S from './symbol-kinds.ts';
 export type LocalPlace =
   | { readonly kind: 'register'; readonly register: number; readonly offsetInParent: number }
   | { readonly kind: 'memory'; readonly register: number; readonly offset: number }
-  /** Relative to the frame register that S_FRAMEPROC names (x64), or to the virtual frame (x86). */
+  /** Relative to the register that S_FRAMEPROC names for locals or for parameters. */
   | { readonly kind: 'frame'; readonly offset: number }
   | { readonly kind: 'static'; readonly section: number; readonly offset: number };
 
@@ -28,6 +29,33 @@ export interface LocalRecord {
   /** The block that it is declared in; null for the procedure. */
   readonly block: { readonly section: number; readonly offset: number; readonly size: number } | null;
   readonly places: readonly PlacedRange[];
+}
+
+/** CodeView registers that S_FRAMEPROC names as bases of `frame` places; null for a procedure without frame. */
+export interface FrameRegisters {
+  readonly locals: number | null;
+  readonly parameters: number | null;
+}
+
+/** By the two-bit code of S_FRAMEPROC: 1 stack pointer (on x86 the virtual frame), 2 frame pointer, 3 another. */
+const FRAME_REGISTERS: Readonly<Record<number, readonly number[]>> = {
+  [MACHINE_I386]: [30006, 22, 20],
+  [MACHINE_AMD64]: [335, 334, 341],
+  [MACHINE_ARM64]: [81, 79],
+};
+
+/** Reads the S_FRAMEPROC of the procedure whose record is at `start`. */
+export function readFrameRegisters(bytes: Uint8Array, start: number, machine: number): FrameRegisters {
+  let depth = 0;
+  for (const { kind, at, end } of symbolRecords(bytes, start)) {
+    if (opensScope(kind)) depth++;
+    else if (closesScope(kind) && --depth <= 0) break;
+    if (kind !== S.S_FRAMEPROC || at + 30 > end) continue;
+    const flags = u32(bytes, at + 26);
+    const of = (code: number): number | null => (code === 0 ? null : (FRAME_REGISTERS[machine]?.[code - 1] ?? null));
+    return { locals: of((flags >>> 14) & 3), parameters: of((flags >>> 16) & 3) };
+  }
+  return { locals: null, parameters: null };
 }
 
 interface Scope {

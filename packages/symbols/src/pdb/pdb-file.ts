@@ -12,7 +12,7 @@ import { Globals } from './globals.ts';
 import { type NameTable, type PdbInfo, readNameTable, readPdbInfo } from './info.ts';
 import { type InlineSite, readInlineSites } from './inline-sites.ts';
 import { itemName } from './item-names.ts';
-import { type LocalPlace, readLocals } from './locals.ts';
+import { type LocalPlace, readFrameRegisters, readLocals } from './locals.ts';
 import { ModuleLines } from './module-lines.ts';
 import { moduleSymbolBytes } from './module-symbols.ts';
 import { Msf } from './msf.ts';
@@ -288,7 +288,9 @@ export class PdbFile {
       return start >= 0 && source >= start && source < start + range.size;
     };
     const out: LocalVariable[] = [];
-    for (const local of readLocals(moduleSymbolBytes(this.msf, module), hit.procedure.record)) {
+    const bytes = moduleSymbolBytes(this.msf, module);
+    const frame = readFrameRegisters(bytes, hit.procedure.record, this.machine);
+    for (const local of readLocals(bytes, hit.procedure.record)) {
       if (local.block !== null && !covers(local.block)) continue;
       const placed = local.places.find(({ range, gaps }) => {
         if (range === null) return true;
@@ -299,13 +301,10 @@ export class PdbFile {
       // Of inlined calls only those that are going on have their variables somewhere.
       if (local.isInlined && placed === undefined) continue;
       const type = this.typeRecords?.typeRef(local.type) ?? null;
-      out.push({
-        name: local.name,
-        type,
-        isParameter: local.isParameter,
-        isInlined: local.isInlined,
-        place: placed?.place ?? null,
-      });
+      const base = local.isParameter ? frame.parameters : frame.locals;
+      let place = placed?.place ?? null;
+      if (place?.kind === 'frame' && base !== null) place = { kind: 'memory', register: base, offset: place.offset };
+      out.push({ name: local.name, type, isParameter: local.isParameter, isInlined: local.isInlined, place });
     }
     return out;
   }
