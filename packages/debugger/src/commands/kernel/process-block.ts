@@ -60,7 +60,8 @@ export function processSummary(session: Session, address: bigint): ProcessSummar
   const id = (n: number | null): string => (n === null ? '????' : n.toString(16).padStart(4, '0'));
   const short = (n: bigint | null): string => (n === null ? '????????' : n.toString(16).padStart(8, '0'));
   const sessionText = row.sessionId === null ? '?' : row.sessionId < 0 ? 'none' : String(row.sessionId);
-  const count = handles === null ? '<Data Not Accessible>' : `${String(handles).padStart(3)}.`;
+  const known = objectTable === 0n ? 0 : handles;
+  const count = known === null ? '<Data Not Accessible>' : `${String(known).padStart(3)}.`;
   const table = plainAddress(objectTable, target);
   const image = row.image ?? '????';
   const lines =
@@ -112,7 +113,10 @@ export function processDetails(session: Session, address: bigint): string[] {
   );
   const created = structure.value('CreateTime') ?? structure.value('CreateTime.QuadPart');
   const now = target.time.systemTime;
-  const elapsed = created === undefined || now === null || now < created ? '??:??:??.???' : durationText(now - created);
+  const elapsed =
+    created === undefined || created === 0n || now === null || now < created
+      ? '??:??:??.???'
+      : durationText(now - created);
   lines.push(`    ${label('ElapsedTime')}${elapsed}`);
   for (const [name, path] of [
     ['UserTime', 'Pcb.UserTime'],

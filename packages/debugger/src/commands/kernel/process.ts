@@ -58,7 +58,8 @@ function run(session: Session, args: string): CommandResult<Row> {
   const current = first === undefined || first === 0xffff_ffff_ffff_ffffn;
   const flags = second !== undefined ? Number(second & 0xffffn) : current || all ? 3 : 0xf;
   let processes: readonly Process[];
-  if (all) processes = target.processes();
+  // The Idle process is on no list of WinDbg's.
+  if (all) processes = target.processes().filter((p) => p.pid !== 0);
   else if (current) {
     const address = currentProcess(session);
     if (address === null) throw new CommandError('Unable to get the current process: its thread is not in the dump');

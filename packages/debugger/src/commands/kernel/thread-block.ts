@@ -98,7 +98,10 @@ export function threadLine(session: Session, thread: Thread, full: boolean): str
   const id = (value: number | undefined): string =>
     value === undefined ? '????' : value.toString(16).padStart(4, '0');
   const cid = `${id(thread.cid?.process)}.${id(thread.cid?.thread)}`;
-  return `THREAD ${plainAddress(thread.address, target)}  Cid ${cid}  Teb: ${plainAddress(thread.teb, target)} Win32Thread: ${plainAddress(thread.win32Thread, target)} ${stateText(session, thread, full)}`;
+  // The target's `teb` is null for a null pointer too: the field itself tells 0 from unreadable.
+  const teb = thread.teb ?? thread.field('Teb');
+  const win32 = thread.win32Thread ?? thread.field('Win32Thread');
+  return `THREAD ${plainAddress(thread.address, target)}  Cid ${cid}  Teb: ${plainAddress(teb, target)} Win32Thread: ${plainAddress(win32, target)} ${stateText(session, thread, full)}`;
 }
 
 interface WaitObject {
