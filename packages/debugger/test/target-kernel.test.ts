@@ -264,6 +264,19 @@ describe('a kernel by its own structures', () => {
     expect(two?.interruptedFrom).toContain('below the NMI');
   });
 
+  it('takes the level of a frozen processor from the frame that froze it, and from nothing else', () => {
+    const kernel = new Kernel(cpus);
+    const m = kernel.memory;
+    m.put(rva('KdDebuggerDataBlock'), kernel.kdbg());
+    const sp = STACK(4) + 0x5000n;
+    const tf = sp - 0x28n - 0x168n;
+    m.u64(tf + 0x168n, DRV, 0x10n, 0x246n, sp, 0x18n).put(tf + 0x29n, [2, 0, 0]);
+    const open = () => kernel.open({ ...bugcheck(kernel), kdDebuggerDataBlock: va(rva('KdDebuggerDataBlock')) }, 4);
+    expect(open().processors[2]?.irql).toMatchObject({ level: 2, kind: 'exact', address: tf + 0x29n });
+    m.u64(tf + 0x168n, DRV + 4n); // the frame of another moment
+    expect(open().processors[2]?.irql).toBeNull();
+  });
+
   it('lists that run in circles or lead astray end with a reason', () => {
     const kernel = new Kernel(cpus);
     const at = rva('KdDebuggerDataBlock');

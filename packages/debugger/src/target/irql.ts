@@ -1,7 +1,7 @@
 import { type Arch, type Memory, type Va, va } from '@dumpscope/core';
 import type { StructReader } from './fields.ts';
 import type { InterruptedContext } from './interrupted.ts';
-import type { Bugcheck, ContextTrust, Irql, StackKind } from './model.ts';
+import type { Bugcheck, ContextTrust, Irql, Registers, StackKind } from './model.ts';
 
 /** IRQL of the interrupted code, each source in the order in which it can be trusted. */
 
@@ -127,7 +127,34 @@ export function interruptedIrql(input: IrqlInput): Irql | null {
       if (irql !== null) return irql;
     }
   }
+  if (input.trust === 'frozen' && interrupted !== null && trap === null) {
+    const below = frameBelow(input.memory, arch, interrupted.registers);
+    const irql = below === null ? null : trapFrameIrql(input.memory, arch, below, input.x86IrqlOffset);
+    if (irql !== null) return { ...irql, source: `${irql.source}, pushed below the frozen stack pointer` };
+  }
   return impliedIrql(input.arch, input.stack, input.dpcActive, interrupted?.registers.flags ?? null);
+}
+
+/**
+ * An interrupt from kernel mode pushes its frame right below the interrupted stack pointer: the freeze IPI's own frame,
+ * while nothing ran there since. It counts only where it holds exactly the saved PC and SP.
+ */
+function frameBelow(memory: Memory, arch: Arch, registers: Registers): bigint | null {
+  if (arch === 'x64') {
+    const slot = (registers.sp & ~15n) - 0x28n;
+    const same =
+      memory.u64(slot) === registers.pc &&
+      memory.u64(slot + 0x18n) === registers.sp &&
+      ((memory.u64(slot + 8n) ?? 0n) & 0xffffn) === 0x10n;
+    return same && memory.u8(slot - 0x168n + 0x2bn) === 0 ? slot - 0x168n : null;
+  }
+  if (arch === 'x86') {
+    const frame = registers.sp - 0x74n;
+    const same =
+      memory.u32(frame + 0x68n) === Number(registers.pc) && ((memory.u32(frame + 0x6cn) ?? 0) & 0xffff) === 8;
+    return same ? frame : null;
+  }
+  return null;
 }
 
 /**
