@@ -254,7 +254,10 @@ function compare(path: string): void {
       module = /^\s*Mod (\d+) \|/.exec(line)?.[1] ?? module;
       record = /^\s*(\d+) \| S_[GL]PROC32/.exec(line)?.[1] ?? record;
       const frame = /local fp reg = (\w+), param fp reg = (\w+)/.exec(line);
-      if (frame !== null) theirs.push(`${Number(module)} ${record} ${frame[1]} ${frame[2]}`.toLowerCase());
+      // Separated code and funclets have frames of their own.
+      if (frame !== null && record !== '')
+        theirs.push(`${Number(module)} ${record} ${frame[1]} ${frame[2]}`.toLowerCase());
+      if (frame !== null) record = '';
     }
     const ours = theirs.map((line) => {
       const [index = 0, at = 0] = line.split(' ').map(Number);
