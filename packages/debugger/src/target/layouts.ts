@@ -134,6 +134,23 @@ function tableFits(answer: SymbolTableAnswer, pointers: ReadonlyMap<string, numb
   return compared.different.length === 0 && compared.equal.length >= MINIMUM_POINTERS;
 }
 
+/** Exports compared with the table's names. */
+const EXPORT_SAMPLE = 32;
+
+/** Whether the kernel's own export table puts functions elsewhere than a table that claims to be exact. */
+function exportsDiffer(kernel: LoadedModule | null, symbols: SymbolTable): boolean {
+  let same = 0;
+  let other = 0;
+  for (const symbol of kernel?.exports?.all() ?? []) {
+    const known = symbols.byName(symbol.name);
+    if (known === undefined) continue;
+    if (known.rva === symbol.rva) same++;
+    else other++;
+    if (same + other >= EXPORT_SAMPLE) break;
+  }
+  return other > same;
+}
+
 /** Chooses the layouts: PDB, ISF by GUID, ISF by fingerprint, built-in exact, checked neighbour, none. */
 export function chooseLayouts(input: LayoutInput): ChosenLayouts {
   const { dump, kdbg, kernel, answers } = input;
@@ -198,14 +215,15 @@ export function chooseLayouts(input: LayoutInput): ChosenLayouts {
     const builtin = loadBuiltin(candidate.info.id);
     if (builtin === undefined) continue;
     const { info } = builtin;
-    if (candidate.trust === 'exact')
+    const contradicted = candidate.trust === 'exact' && exportsDiffer(kernel, builtin.symbols);
+    if (candidate.trust === 'exact' && !contradicted)
       return made(builtin.table, 'exact', `${builtin.table.origin}: ${candidate.reason}`, {
         symbols: builtin.symbols,
         pdb: info.guid === null || info.age === null ? null : { name: info.pdb, guid: info.guid, age: info.age },
       });
     const comparison = offsets.size === 0 ? null : (candidate.offsets ?? compareKdbgOffsets(builtin.table, offsets));
     let table: TypeTable = builtin.table;
-    let note = '';
+    let note = contradicted ? '; but the exports of the kernel lie elsewhere: its names are not used' : '';
     if (comparison !== null && comparison.disagree.length > 0) {
       const limits = limitsOf(comparison, builtin.table);
       if (limits === null || comparison.disagree.length * 2 > comparison.agree.length) {
@@ -213,7 +231,7 @@ export function chooseLayouts(input: LayoutInput): ChosenLayouts {
         continue;
       }
       table = new RestrictedTable(builtin.table, limits);
-      note = `, ${comparison.disagree.map((item) => item.name).join(', ')} differ: members of ${[...limits].map(([name, at]) => `${name} beyond +0x${at.toString(16)}`).join(' and ')} are not used`;
+      note += `, ${comparison.disagree.map((item) => item.name).join(', ')} differ: members of ${[...limits].map(([name, at]) => `${name} beyond +0x${at.toString(16)}`).join(' and ')} are not used`;
     }
     const checks = checkLayout({
       memory: input.memory,
