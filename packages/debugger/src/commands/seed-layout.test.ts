@@ -1,5 +1,7 @@
 import { join } from 'node:path';
+import type { TypeRef } from '@dumpscope/symbols';
 import { describe, expect, it } from 'vitest';
+import { fakeTypes } from '../../test/fake-scope.ts';
 import { expectGolden } from '../../test/golden.ts';
 import { seedTarget } from '../../test/seed-target.ts';
 import { createRegistry } from './all-commands.ts';
@@ -123,5 +125,29 @@ describe("the seed's commands on the seed's values", () => {
       ].join('\n'),
     );
     expect(log('~1s', 'k')).toBe('0: kd> ~1s\n1: kd> k\nChildEBP RetAddr  \nf794cd54 00000000 nt!KiIdleLoop+0x14\n');
+  });
+});
+
+describe("types of a driver's own PDB", () => {
+  const ulong: TypeRef = { kind: 'base', name: 'unsigned long', size: 4, signed: false, form: 'int' };
+  const own = fakeTypes(4, {
+    _EXTENSION: [0x24, { Queue: [0, { kind: 'struct', name: '_LIST_ENTRY' }], Lock: [0x1c, ulong] }],
+  });
+  const target = seedTarget();
+  const session = createSession({
+    ...target,
+    modules: target.modules.map((m) => (m.name === 'MyDriver' ? { ...m, pdbTypes: own } : m)),
+  });
+  const text = (line: string): string =>
+    [...executeLine(registry, session, line)].map((d) => `${d.text}${d.error ?? ''}`).join('');
+
+  it('are found by module!type, with the kernel behind them', () => {
+    expect(text('dt MyDriver!_EXTENSION 831dabd8 Lock')).toBe(
+      'MyDriver!_EXTENSION\n   +0x01c Lock             : 0xa07be200\n',
+    );
+    expect(text('dt . Lock 831dabd8')).toContain('Lock             : 0xa07be200');
+    expect(text('?? ((MyDriver!_EXTENSION *)0x831dabd8)->Lock')).toBe('unsigned long 0xa07be200\n');
+    expect(text('dt -r1 MyDriver!_EXTENSION')).toContain('      +0x000 Flink            : Ptr32 Void');
+    expect(text('dt nt!_EXTENSION')).toBe('Symbol nt!_EXTENSION not found.');
   });
 });

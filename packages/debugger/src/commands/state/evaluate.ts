@@ -7,6 +7,7 @@ import { masmValueText } from '../format/address.ts';
 import { result } from '../format/lines.ts';
 import { sessionScope } from '../session/scope.ts';
 import { structLines } from '../types/display-type.ts';
+import { withTypesOf } from '../types/type-sources.ts';
 import { scalarText } from '../types/value-text.ts';
 import { helpResult } from './help.ts';
 
@@ -49,7 +50,8 @@ export const evaluateCppCommand: Command = defineCommand({
   usage: '?? expression',
   fidelity:
     "WinDbg's form. Symbols have no types here: use their address with a cast. Nothing is assigned; floating-point values are shown, not computed with.",
-  run(session, args) {
+  run(own, args) {
+    const session = withTypesOf(own, args);
     const scope = sessionScope(session);
     const value = evaluateCpp(args, scope);
     const { types } = scope;

@@ -8,6 +8,7 @@ import { result } from '../format/lines.ts';
 import { sessionScope } from '../session/scope.ts';
 import { type FieldRow, nextInList, structLines } from './display-type.ts';
 import { type DtArguments, parseDt } from './dt-arguments.ts';
+import { withTypesOf } from './type-sources.ts';
 import { sizeOrUndefined, typeText } from './type-text.ts';
 import { scalarAt, scalarText } from './value-text.ts';
 
@@ -42,7 +43,8 @@ function listTypes(session: Session, args: DtArguments, module: string, pattern:
   );
 }
 
-function run(session: Session, text: string): CommandResult {
+function run(own: Session, text: string): CommandResult {
+  const session = withTypesOf(own, /^(?:-\S+\s+)*\.(?:\s|$)/.test(text) ? (own.lastType ?? '') : text);
   const { target } = session;
   const { table } = target.layouts;
   const structOf = (name: string): string | undefined => {
@@ -58,7 +60,7 @@ function run(session: Session, text: string): CommandResult {
   const { module, bare, count } = splitName(typed);
   const shownModule = module === '' ? (target.kernel?.name ?? 'nt') : module;
   if (hasWildcard(bare) || args.size !== null) return listTypes(session, args, shownModule, bare);
-  session.lastType = typed;
+  own.lastType = typed;
   const address = args.address === null ? null : parseAddress(args.address, sessionScope(session)).address;
   let name = structOf(typed);
   if (name === undefined && args.namePrefix) {
@@ -180,6 +182,6 @@ export const displayTypeCommand: Command = defineCommand({
   summary: 'show a structure by its type',
   usage: 'dt [-r[n]] [-b] [-v] [-o] [-i] [-a[n]] [-y] [module!]type [field…] [address] [-l link]',
   fidelity:
-    'Lines as in WinDbg. Types come from the chosen kernel layouts (other modules have none), functions behind pointers print their name without a prototype, -r without a number stops after 5 levels.',
+    'Lines as in WinDbg. Types come from the chosen kernel layouts, for `module!type` from the private PDB of that module; functions behind pointers print their name without a prototype, -r without a number stops after 5 levels.',
   run,
 });

@@ -7,6 +7,7 @@ import { type Command, CommandError, defineCommand, type Session } from '../comm
 import { result } from '../format/lines.ts';
 import { enumName } from '../kernel/structure.ts';
 import { sessionScope } from '../session/scope.ts';
+import { withTypesOf } from './type-sources.ts';
 import { scalarAt } from './value-text.ts';
 
 interface Node {
@@ -116,7 +117,8 @@ export const modelCommand: Command = defineCommand({
   usage: 'dx [-rN] expression',
   fidelity:
     "The data model's lines for one C++ expression. Its own objects (Debugger, @$curprocess, LINQ, NatVis) are not there.",
-  run(session, args) {
+  run(own, args) {
+    const session = withTypesOf(own, args);
     const option = /^-r(\d*)\s+/.exec(args);
     const depth = option === null ? 1 : Math.min(MAX_DEPTH, option[1] === '' ? 1 : Number(option[1]));
     const text = option === null ? args : args.slice(option[0].length);

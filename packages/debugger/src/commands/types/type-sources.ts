@@ -1,0 +1,53 @@
+import type { TypeTable } from '@dumpscope/symbols';
+import type { Target } from '../../target/model.ts';
+import type { Session } from '../command.ts';
+
+/** The first table that knows a name answers. */
+function chained(tables: readonly TypeTable[]): TypeTable {
+  const [first] = tables as [TypeTable, ...TypeTable[]];
+  const look = <T>(read: (table: TypeTable) => T | undefined): T | undefined => {
+    for (const table of tables) {
+      const found = read(table);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  };
+  return {
+    pointerSize: first.pointerSize,
+    origin: first.origin,
+    struct: (name) => look((table) => table.struct(name)),
+    enumeration: (name) => look((table) => table.enumeration(name)),
+    *structNames() {
+      for (const table of tables) yield* table.structNames();
+    },
+  };
+}
+
+/** The target with other layouts; its methods still run on the target itself. */
+function withLayouts(target: Target, table: TypeTable): Target {
+  const layouts = { ...target.layouts, table };
+  return new Proxy(target, {
+    get(inner, key) {
+      if (key === 'layouts') return layouts;
+      const value: unknown = Reflect.get(inner, key, inner);
+      return typeof value === 'function' ? value.bind(inner) : value;
+    },
+  });
+}
+
+/**
+ * The session as seen by an expression that names types of a driver (`MyDriver!_DEVICE_EXTENSION`): that module's PDB
+ * first, then the kernel's layouts. The same session where it names none, or the PDB is not at hand.
+ */
+export function withTypesOf(session: Session, text: string): Session {
+  const { target } = session;
+  const tables: TypeTable[] = [];
+  for (const [, name] of text.matchAll(/([A-Za-z_]\w*)!/g)) {
+    const lower = (name as string).toLowerCase();
+    const module = target.modules.find((m) => m.name.toLowerCase() === lower);
+    const types = module === undefined || module === target.kernel ? null : (module.pdbTypes ?? null);
+    if (types !== null && types.pointerSize === target.pointerSize && !tables.includes(types)) tables.push(types);
+  }
+  if (tables.length === 0) return session;
+  return { ...session, target: withLayouts(target, chained([...tables, target.layouts.table])) };
+}
