@@ -7,6 +7,7 @@ export const symbolsCommand: Subcommand = {
     command
       .argument('<dump>', 'a Windows kernel crash dump')
       .option('--json', 'as one JSON object')
+      .option('--all', 'ask symbol servers for every file, not only for those of the stacks')
       .option('--import <folder>', 'file the PDBs, images and ISF files of a folder into the symbol cache first');
     declareSymbolOptions(command);
   },
@@ -16,6 +17,7 @@ export const symbolsCommand: Subcommand = {
       {
         path: args[0] as string,
         json: options['json'] === true,
+        all: options['all'] === true,
         importFolder: (options['import'] as string | undefined) ?? null,
         ...symbolOptions(options),
       },

@@ -10,6 +10,8 @@ import { progressLine } from '../progress.ts';
 export interface SymbolsRequest {
   readonly path: string;
   readonly json: boolean;
+  /** Ask servers for the files of every module. */
+  readonly all: boolean;
   readonly importFolder: string | null;
   readonly symbolPaths: readonly string[];
   readonly imagePaths: readonly string[];
@@ -65,7 +67,10 @@ function wantedRows(target: Target, results: readonly SymbolAnswer[]): WantedRow
   );
 }
 
-/** `dumpscope symbols`: with a symbol path everything that the dump could use is looked for. */
+/**
+ * `dumpscope symbols`: folders and stores are searched for everything that the dump could use, servers for what its stacks
+ * need.
+ */
 export async function runSymbols(request: SymbolsRequest, io: Io): Promise<number> {
   const imported = request.importFolder === null ? null : importFolder(request.importFolder, io);
   const { symbolPaths, imagePaths, offline } = request;
@@ -76,7 +81,7 @@ export async function runSymbols(request: SymbolsRequest, io: Io): Promise<numbe
     imagePaths,
     offline,
     env: io.env,
-    everything: true,
+    everything: request.all,
     onProgress: progressLine(io),
   });
   try {
