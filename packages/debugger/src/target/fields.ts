@@ -186,9 +186,3 @@ export class StructReader {
     return value === null || value === 0n ? null : va(value);
   }
 }
-
-/** The first of several paths that the layout has: names changed between versions. */
-export function firstField(reader: StructReader, paths: readonly string[]): bigint | null {
-  for (const path of paths) if (reader.place(path) !== null) return reader.field(path);
-  return null;
-}

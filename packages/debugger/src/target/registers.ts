@@ -128,8 +128,6 @@ const trapArm64: readonly Slot[] = [
 const contextSlots = { x86: contextX86, x64: contextX64, arm64: contextArm64 } as const;
 const trapSlots = { x86: trapX86, x64: trapX64, arm64: trapArm64 } as const;
 
-/** Bytes of a CONTEXT that hold general registers. */
-export const CONTEXT_BYTES: Readonly<Record<Arch, number>> = { x86: 0x2cc, x64: 0x4d0, arm64: 0x390 };
 /** Bytes of a KTRAP_FRAME up to and with the last register that is read. */
 export const TRAP_FRAME_BYTES: Readonly<Record<Arch, number>> = { x86: 0x7c, x64: 0x190, arm64: 0x150 };
 

@@ -82,8 +82,3 @@ export type EndReason =
   | 'frame-limit'
   | 'user-mode'
   | 'bad-unwind-data';
-
-/** `address` in the width of the architecture, without separators. */
-export function hexWidth(address: bigint, pointerSize: 4 | 8): string {
-  return address.toString(16).padStart(pointerSize * 2, '0');
-}

@@ -123,11 +123,6 @@ function linkAtTop(ports: UnwindPorts, base: bigint): bigint | null {
   return null;
 }
 
-/** Trap frame that the top of an interrupt stack points at; null where there is none. */
-export function trapFrameAtStackTop(ports: UnwindPorts, base: bigint): bigint | null {
-  return linkAtTop(ports, base);
-}
-
 function throughMachine(ports: UnwindPorts, registers: RegisterMap, slot: bigint, rip: bigint, rsp: bigint): Step {
   const address = slot - 0x168n;
   const values = new Map(registers);
