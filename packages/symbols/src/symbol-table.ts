@@ -1,4 +1,5 @@
 import type { Rva } from '@dumpscope/core';
+import type { LocalVariable } from './pdb/pdb-file.ts';
 
 export type SymbolOrigin = 'pdb-private' | 'pdb-public' | 'isf' | 'builtin' | 'export';
 
@@ -64,4 +65,6 @@ export interface ModuleDebugInfo {
   line(rva: number): SourceLine | undefined;
   /** Inlined calls that `rva` lies in, innermost first; the line of the last call is what `line` gives. */
   inlineFrames?(rva: number): readonly InlineFrame[];
+  /** Variables whose scope holds `rva`, parameters among them; private PDBs only. */
+  locals?(rva: number): readonly LocalVariable[];
 }

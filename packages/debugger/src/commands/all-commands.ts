@@ -29,6 +29,7 @@ import { exceptionCommand } from './state/exception.ts';
 import { formatsCommand } from './state/formats.ts';
 import { frameCommand } from './state/frame.ts';
 import { helpCommand } from './state/help.ts';
+import { localsCommand } from './state/locals.ts';
 import { processorsCommand } from './state/processors.ts';
 import { registersCommand } from './state/registers.ts';
 import {
@@ -64,6 +65,7 @@ export const allCommands: readonly Command[] = [
   threadContextCommand,
   processContextCommand,
   frameCommand,
+  localsCommand,
   exceptionCommand,
   stackCommand,
   unassembleCommand,

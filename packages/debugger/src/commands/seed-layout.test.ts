@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import type { TypeRef } from '@dumpscope/symbols';
+import type { Rva } from '@dumpscope/core';
+import type { ModuleDebugInfo, TypeRef } from '@dumpscope/symbols';
 import { describe, expect, it } from 'vitest';
 import { fakeTypes } from '../../test/fake-scope.ts';
 import { expectGolden } from '../../test/golden.ts';
@@ -149,5 +150,65 @@ describe("types of a driver's own PDB", () => {
     expect(text('?? ((MyDriver!_EXTENSION *)0x831dabd8)->Lock')).toBe('unsigned long 0xa07be200\n');
     expect(text('dt -r1 MyDriver!_EXTENSION')).toContain('      +0x000 Flink            : Ptr32 Void');
     expect(text('dt nt!_EXTENSION')).toBe('Symbol nt!_EXTENSION not found.');
+  });
+});
+
+describe('variables and inlined calls of a private PDB', () => {
+  const int: TypeRef = { kind: 'base', name: 'int', size: 4, signed: true, form: 'int' };
+  const ulong: TypeRef = { kind: 'base', name: 'unsigned long', size: 4, signed: false, form: 'int' };
+  const target = seedTarget();
+  const session = createSession({
+    ...target,
+    modules: target.modules.map((m) => m),
+    nameOf: (address) => {
+      const name = target.nameOf(address);
+      if (name.module?.name !== 'hal' || name.module.debugInfo === null) return name;
+      const debugInfo: ModuleDebugInfo = {
+        ...name.module.debugInfo,
+        line: () => ({ file: 'c:\\src\\spin.c', line: 12, rva: 0 as Rva }),
+        inlineFrames: () => [{ name: 'KxWait', file: 'c:\\src\\wait.h', line: 7 }],
+        // CodeView registers: 17 eax, 21 esp, 22 ebp.
+        locals: () => [
+          {
+            name: 'Lock',
+            type: ulong,
+            isParameter: true,
+            isInlined: false,
+            place: { kind: 'register', register: 17, offsetInParent: 0 },
+          },
+          {
+            name: 'Word',
+            type: int,
+            isParameter: true,
+            isInlined: false,
+            place: { kind: 'memory', register: 21, offset: 0x10 },
+          },
+          { name: 'Gone', type: int, isParameter: false, isInlined: false, place: null },
+        ],
+      };
+      return { ...name, module: { ...name.module, debugInfo } };
+    },
+  });
+  const text = (line: string): string =>
+    [...executeLine(registry, session, line)].map((d) => `${d.text}${d.error ?? ''}`).join('');
+
+  it('show in k, kp, .frame and dv', () => {
+    text('.trap a07be180');
+    expect(text('kn 1')).toBe(
+      [
+        '  *** Stack trace for last set context - .thread/.cxr resets it',
+        ' # ChildEBP RetAddr  ',
+        '00 (Inline) -------- hal!KxWait [c:\\src\\wait.h @ 7] ',
+        '01 a07be1f0 a1342755 hal!KeAcquireInStackQueuedSpinLock+0x47 [c:\\src\\spin.c @ 12] ',
+        '',
+      ].join('\n'),
+    );
+    // The frame's registers are those of the fake walk: eax 0, esp a07be0e0.
+    expect(text('kpL 1')).toContain(
+      'hal!KeAcquireInStackQueuedSpinLock(unsigned long Lock = 0x0, int Word = ????)+0x47\n',
+    );
+    expect(text('.frame 1')).toContain('01 a07be1f0 a1342755 hal!KeAcquireInStackQueuedSpinLock+0x47');
+    expect(text('dv')).toBe('           Lock = 0x0\n           Word = ????\n           Gone = <value unavailable>\n');
+    expect(text('dv /t L*')).toBe('unsigned long Lock = 0x0\n');
   });
 });

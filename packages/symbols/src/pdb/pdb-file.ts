@@ -312,6 +312,7 @@ export class PdbFile {
   debugInfo(): ModuleDebugInfo {
     return {
       inlineFrames: (rva) => this.inlineFrames(rva),
+      locals: (rva) => this.locals(rva),
       symbols: this.symbols,
       frameRecord: (rva) => this.guard('frame data', undefined, () => this.frames?.find(rva)),
       line: (rva) => this.guard('lines', undefined, () => this.line(rva)),

@@ -4,8 +4,3 @@ import type { CommandResult } from '../command.ts';
 export function result<Row>(rows: readonly Row[], lines: readonly string[]): CommandResult<Row> {
   return { rows, text: lines.map((line) => `${line}\n`).join('') };
 }
-
-/** `1,234` never: WinDbg prints plain decimals, right-aligned. */
-export function right(value: bigint | number | string, width: number): string {
-  return String(value).padStart(width);
-}

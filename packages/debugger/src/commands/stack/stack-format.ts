@@ -3,6 +3,10 @@ import type { Frame, Registers, StackTrace, Target } from '../../target/model.ts
 import type { Session } from '../command.ts';
 import { engineAddress, engineAddressOrGap, hexDigits } from '../format/address.ts';
 import { nameIn, symbolText } from '../session/names.ts';
+import { withTypesOf } from '../types/type-sources.ts';
+import { codeAddress } from './code-address.ts';
+import { localVariables } from './local-variables.ts';
+import { parameterList } from './variable-text.ts';
 
 /** What the letters behind `k` ask for. */
 export interface StackOptions {
@@ -12,6 +16,8 @@ export interface StackOptions {
   readonly numbers: boolean; // n
   readonly distance: boolean; // f
   readonly sourceLines: boolean; // not L
+  /** p: parameters on the line, P: each on its own. */
+  readonly parameters?: 'line' | 'block' | null;
 }
 
 export interface FrameRow {
@@ -56,12 +62,6 @@ export function shownFrames(session: Session, trace: StackTrace, process?: bigin
     shown.push({ number: shown.length, frame, inline: null });
   }
   return shown;
-}
-
-/** A return address belongs to the call before it: names and lines are looked up one byte earlier. */
-function codeAddress(frame: Frame): bigint {
-  const exact = frame.trust === 'context' || frame.trust === 'trap-frame' || frame.index === 0;
-  return exact ? frame.pc : frame.pc - 1n;
 }
 
 /** The trace as data. */
@@ -188,6 +188,27 @@ export interface Form {
   readonly process: bigint | null | undefined;
 }
 
+/** `mod!Func(int n = 0n5)+0x10` where a private PDB tells the parameters. */
+function withParameters(
+  session: Session,
+  frame: Frame,
+  symbol: string,
+  options: StackOptions,
+  process: bigint | null | undefined,
+): string {
+  if (options.parameters == null) return symbol;
+  const { module } = nameIn(session, frame.pc, process);
+  if (module?.debugInfo?.locals === undefined) return symbol;
+  const typed = withTypesOf(session, `${module.name}!x`);
+  const list = parameterList(
+    typed,
+    localVariables(typed, frame, process),
+    options.parameters === 'line' ? '' : '\n\t\t\t',
+  );
+  const plus = /\+0x[0-9a-f]+$/.exec(symbol)?.[0] ?? '';
+  return `${symbol.slice(0, symbol.length - plus.length)}${list}${plus}`;
+}
+
 /** One row of a listing. `previous` is the frame above it, for the distance that `f` asks for. */
 export function frameLine(
   session: Session,
@@ -212,7 +233,7 @@ export function frameLine(
   const returnAddress = engineAddress(frame.returnAddress ?? 0n, target);
   const head = `${number}${distance}${engineAddress(sp, target)} ${returnAddress}`;
   const source = options.sourceLines ? sourceText(sourceOf(session, frame, process)) : '';
-  const tail = `${symbol}${options.verbose ? remarkOf(target, frame) : ''}${source}`;
+  const tail = `${withParameters(session, frame, symbol, options, process)}${options.verbose ? remarkOf(target, frame) : ''}${source}`;
   if (pointerSize === 4) {
     const args = options.args ? `${frameArgs(target, frame, 3)} ` : '';
     return `${head} ${args}${tail}`;

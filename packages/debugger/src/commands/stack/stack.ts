@@ -26,6 +26,7 @@ function optionsOf(session: Session, letters: string): StackOptions {
     numbers: has('n') || session.target.pointerSize === 8,
     distance: has('f'),
     sourceLines: !has('L'),
+    parameters: has('P') ? 'block' : has('p') ? 'line' : null,
   };
 }
 
@@ -94,6 +95,6 @@ export const stackCommand: Command = defineCommand({
   summary: 'show the stack',
   usage: 'k[b|p|P|v][c][n][f][L] [count] | k = [ebp] sp ip [count] | kd [count]',
   fidelity:
-    "32-bit rows as XP's debuggers print them (numbers only with n), 64-bit rows as today's. Parameters of p and P need private symbols and are not shown. With --json each frame says how far it can be trusted.",
+    "32-bit rows as XP's debuggers print them (numbers only with n), 64-bit rows as today's. p and P show parameters where a private PDB has them. With --json each frame says how far it can be trusted.",
   run,
 });
