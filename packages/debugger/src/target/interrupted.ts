@@ -1,4 +1,4 @@
-import type { Arch, Memory, Va } from '@dumpscope/core';
+import { type Arch, type Memory, type Va, va } from '@dumpscope/core';
 import type { Bugcheck, ContextTrust, Registers, StackKind, StackTrace } from './model.ts';
 import { isUserMode } from './registers.ts';
 
@@ -13,6 +13,8 @@ export interface InterruptedContext {
   readonly byInterrupt: boolean;
   /** pc of the handler whose frame holds the trap frame; null where there is none. */
   readonly handler: Va | null;
+  /** KINTERRUPT that the dispatcher passed to the service routine, first argument of the frame below it (x86). */
+  readonly interruptObject: Va | null;
 }
 
 export interface InterruptInput {
@@ -79,6 +81,7 @@ export function findInterrupted(input: InterruptInput): InterruptedContext {
     trapFrame: null,
     byInterrupt: false,
     handler: null,
+    interruptObject: null,
   });
   if (input.trust === 'bugchecking' && bugcheck !== null) {
     const record = records[bugcheck.baseCode];
@@ -94,6 +97,7 @@ export function findInterrupted(input: InterruptInput): InterruptedContext {
           trapFrame: record[0] === 'trap' ? (address as Va) : null,
           byInterrupt: false,
           handler: null,
+          interruptObject: null,
         };
       }
     }
@@ -112,6 +116,13 @@ export function findInterrupted(input: InterruptInput): InterruptedContext {
       return { ...trap, from: `${trap.from}, below ${input.stack === 'nmi' ? 'the NMI' : 'the freeze'}` };
   }
   return asSaved('context');
+}
+
+/** KINTERRUPT begins with Type 22 and its size, 1e4 bytes on XP and less than twice that on any x86 kernel. */
+function interruptObject(input: InterruptInput, address: bigint | null): Va | null {
+  if (input.arch !== 'x86' || address === null || input.memory.u16(address) !== 22) return null;
+  const size = input.memory.u16(address + 2n) ?? 0;
+  return size === 0 || (size >= 0x80 && size <= 0x400) ? va(address) : null;
 }
 
 /** The first trap frame on the way up: kernel PC, or user PC reached by an interrupt or exception. */
@@ -140,6 +151,7 @@ function firstTrap(input: InterruptInput): InterruptedContext | null {
       trapFrame: frame.trapFrame,
       byInterrupt: active === null ? true : active === 0,
       handler: frame.pc,
+      interruptObject: interruptObject(input, trace.frames[i - 1]?.args[0] ?? null),
     };
   }
   return null;

@@ -47,21 +47,30 @@ export interface IrqlInput {
   readonly x86IrqlOffset: number | null;
   /** Function whose frame holds the trap frame, where names are known. */
   readonly dispatchedBy: string | null;
+  /** Offset of KINTERRUPT.Irql; null where the layout lacks it. */
+  readonly interruptIrqlOffset: number | null;
 }
 
 /**
  * KiInterruptDispatch and its siblings on x86 keep what HalBeginSystemInterrupt gave them for OldIrql in the local just
- * below the trap frame (FPO [0,2] on XP). Taken only where the whole word is a level below that of devices' clocks.
+ * below the trap frame (FPO [0,2] on XP). Taken only where the handler is one by its name, or passed a KINTERRUPT on,
+ * and only below that interrupt's own level.
  */
-function savedOldIrql(memory: Memory, trapFrame: bigint, dispatcher: string): Irql | null {
-  if (!/^Ki(Interrupt|Chained|Floating)Dispatch/.test(dispatcher)) return null;
+function savedOldIrql(input: IrqlInput, trapFrame: bigint): Irql | null {
+  const named = /^Ki(Interrupt|Chained|Floating)Dispatch/.test(input.dispatchedBy ?? '');
+  const object = input.interrupted?.interruptObject ?? null;
+  if (!named && object === null) return null;
   const at = va(trapFrame - 4n);
-  const level = memory.u32(at);
-  if (level === undefined || level > 27) return null;
+  const level = input.memory.u32(at);
+  const own =
+    object === null || input.interruptIrqlOffset === null
+      ? undefined
+      : input.memory.u8(object + BigInt(input.interruptIrqlOffset));
+  if (level === undefined || level > 27 || (own !== undefined && level >= own)) return null;
   return {
     level,
     kind: 'exact',
-    source: `OldIrql saved by ${dispatcher} at ${at.toString(16).padStart(8, '0')}`,
+    source: `OldIrql saved by ${named ? input.dispatchedBy : 'the interrupt dispatcher'} at ${at.toString(16).padStart(8, '0')}`,
     address: at,
   };
 }
@@ -102,7 +111,7 @@ export function interruptedIrql(input: IrqlInput): Irql | null {
     const irql = trapFrameIrql(input.memory, arch, trap, input.x86IrqlOffset);
     if (irql !== null) return irql;
     if (arch === 'x86') {
-      const saved = input.dispatchedBy === null ? null : savedOldIrql(input.memory, trap, input.dispatchedBy);
+      const saved = savedOldIrql(input, trap);
       if (saved !== null) return saved;
       const tpr = input.memory.u32(0xfffe0080n);
       const level = tpr === undefined ? undefined : tprLevels.get(tpr & 0xff);

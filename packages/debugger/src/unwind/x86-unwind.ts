@@ -201,8 +201,7 @@ function bareReturn(ports: UnwindPorts, context: X86Context, slot: bigint, regis
 function byFpo(ports: UnwindPorts, registers: RegisterMap, record: X86FrameRecord, context: X86Context): Step | null {
   const pc = registers.get('eip') ?? 0n;
   const esp = registers.get('esp') ?? 0n;
-  if (record.frameType === 3)
-    return byEbp(ports, registers, context, 'frame-data', remarkOf(record), record.paramsSize);
+  if (record.frameType === 3) return byEbp(ports, registers, 'frame-data', remarkOf(record), record.paramsSize, true);
   const expected = (esp + BigInt(record.localsSize + record.savedRegsSize)) & MASK;
   const word = ports.memory.u32(expected);
   let slot = expected;
@@ -270,10 +269,10 @@ function savedEbp(ports: UnwindPorts, esp: bigint, record: X86FrameRecord, slot:
 function byEbp(
   ports: UnwindPorts,
   registers: RegisterMap,
-  context: X86Context,
   trust: Caller['trust'],
   remark: string | null,
   paramsSize = 0,
+  proven = false,
 ): Step | null {
   const pc = registers.get('eip') ?? 0n;
   const esp = registers.get('esp') ?? 0n;
@@ -296,9 +295,13 @@ function byEbp(
   }
   const quality = checkReturn(ports, 'x86', BigInt(ret), pc);
   const up = BigInt(saved) > ebp && (bounds === null || BigInt(saved) < bounds.base);
-  if (quality === 'no') return null;
-  if (trust === 'frame-pointer' && quality !== 'match' && quality !== 'call' && !up && saved !== 0) return null;
-  void context;
+  if (quality === 'no') {
+    // No call stands before it, but the chain may go on all the same: code that was patched or unloaded meanwhile.
+    const next = up ? ports.memory.u32(BigInt(saved) + 4n) : undefined;
+    const chained = next !== undefined && (next === 0 || ports.place(BigInt(next)) === 'code');
+    if (ports.place(BigInt(ret)) !== 'code' || !(proven || chained)) return null;
+  }
+  if (trust === 'frame-pointer' && quality === 'unverified' && !proven && !up && saved !== 0) return null;
   return caller(registers, ebp + 4n, BigInt(ret), trust, ebp, { ebp: BigInt(saved), remark, paramsSize });
 }
 
@@ -311,7 +314,7 @@ function byHeuristics(ports: UnwindPorts, registers: RegisterMap, context: X86Co
     const step = byCode(ports, registers, pc, esp);
     if (step !== null) return step;
   }
-  const frame = byEbp(ports, registers, context, 'frame-pointer', null);
+  const frame = byEbp(ports, registers, 'frame-pointer', null);
   if (frame !== null) return frame;
   const bounds = ports.stackBounds(esp);
   const high = bounds?.base ?? esp + 0x2000n;
@@ -351,10 +354,10 @@ function byCode(ports: UnwindPorts, registers: RegisterMap, pc: bigint, esp: big
   for (const start of starts) {
     const state = x86FrameAt(ports.disassembler, ports.code, start, pc);
     if (state === null) continue;
-    if (state.kind === 'ebp-frame') return null; // the EBP chain is right
+    if (state.kind === 'ebp-frame') return byEbp(ports, registers, 'frame-pointer', null, 0, true);
     const slot = (esp + BigInt(state.depth)) & MASK;
     const ret = ports.memory.u32(slot);
-    if (ret === undefined || checkReturn(ports, 'x86', BigInt(ret), null) === 'no') continue;
+    if (ret === undefined || ports.place(BigInt(ret)) !== 'code') continue;
     const saved = state.savedEbp === null ? undefined : ports.memory.u32((esp + BigInt(state.savedEbp)) & MASK);
     return caller(registers, slot, BigInt(ret), state.depth === 0 ? 'leaf' : 'frame-pointer', ebp ?? slot - 4n, {
       ...(saved === undefined ? {} : { ebp: BigInt(saved) }),
