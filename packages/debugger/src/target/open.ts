@@ -12,6 +12,7 @@ import { trapFrameIrql } from './irql.ts';
 import { kernelDataPages } from './kernel-data.ts';
 import { emptyTable } from './layout-table.ts';
 import { type ChosenLayouts, chooseLayouts } from './layouts.ts';
+import { Lazy } from './lazy.ts';
 import { LimitList } from './limits.ts';
 import type {
   Bugcheck,
@@ -37,9 +38,10 @@ import { locateProcessorBlocks, overlayTriage, type ProcessorBlocks } from './pr
 import { KernelProcess } from './process.ts';
 import { INTERRUPT_WALK, type KernelProcessor, makeProcessors, type ProcessorList } from './processors.ts';
 import { contextRecord, trapFrameRecord } from './registers.ts';
-import { inStack, threadStack } from './stacks.ts';
+import { inStack } from './stacks.ts';
 import { KernelThread } from './thread.ts';
 import { ThreadLists } from './thread-lists.ts';
+import { ThreadStacks } from './thread-stacks.ts';
 import { readTime } from './time.ts';
 import { makePorts } from './unwind-ports.ts';
 import { isUserAddress, readUserSpace, type UserSpace } from './user-space.ts';
@@ -54,30 +56,6 @@ export interface TargetOptions {
 /** Opens what is inside a dump. Nothing is read before it is asked for. */
 export function openTarget(dump: Dump, options: TargetOptions = {}): Target {
   return new OpenedTarget(dump, options);
-}
-
-/** Remembers the value of a getter. */
-class Lazy<T> {
-  readonly #make: () => T;
-  #value: { readonly value: T } | null = null;
-  #busy = false;
-
-  constructor(make: () => T) {
-    this.#make = make;
-  }
-
-  /** `during` answers calls that come back while the value is being made. */
-  get(during?: T): T {
-    if (this.#value !== null) return this.#value.value;
-    if (this.#busy && during !== undefined) return during;
-    this.#busy = true;
-    try {
-      this.#value = { value: this.#make() };
-    } finally {
-      this.#busy = false;
-    }
-    return this.#value.value;
-  }
 }
 
 class OpenedTarget implements Target {
@@ -497,35 +475,6 @@ class OpenedTarget implements Target {
       if (image !== null) out.push(image);
     }
     return out;
-  }
-}
-
-/** Stacks of threads that no processor runs, sorted once. */
-class ThreadStacks {
-  #sorted: StackRange[] | null = null;
-  #busy = false;
-
-  find(target: OpenedTarget, address: bigint): StackRange | null {
-    if (this.#sorted === null) {
-      if (this.#busy) return null;
-      this.#busy = true;
-      const ranges: StackRange[] = [];
-      for (const thread of target.threads()) {
-        const range = threadStack(thread, target.arch, null);
-        if (range !== null) ranges.push(range);
-      }
-      this.#sorted = ranges.sort((a, b) => (a.base < b.base ? -1 : a.base > b.base ? 1 : 0));
-      this.#busy = false;
-    }
-    let low = 0;
-    let high = this.#sorted.length;
-    while (low < high) {
-      const mid = (low + high) >>> 1;
-      if ((this.#sorted[mid]?.base ?? 0n) <= address) low = mid + 1;
-      else high = mid;
-    }
-    const range = this.#sorted[low];
-    return range !== undefined && inStack(range, address) ? range : null;
   }
 }
 
