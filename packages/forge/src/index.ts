@@ -1,1 +1,9 @@
-export {};
+export * from './container/sink.ts';
+export * from './forge.ts';
+export * from './image/image-set.ts';
+export * from './kernel/layout.ts';
+export * from './kernel/layout-source.ts';
+export * from './memory/address-space.ts';
+export * from './scenario/derive.ts';
+export * from './scenario/scenario.ts';
+export * from './scenario/validate.ts';

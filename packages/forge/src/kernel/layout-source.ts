@@ -1,0 +1,58 @@
+import type { Arch } from '@dumpscope/core';
+import { builtinLayouts, loadBuiltin } from '@dumpscope/symbols';
+import { ForgeError } from '../memory/address-space.ts';
+import type { KernelLayout } from './layout.ts';
+
+/** nt variables that the forge writes: nt must reach at least to the last of them. */
+const WRITTEN = [
+  'KiProcessorBlock',
+  'PsLoadedModuleList',
+  'PsActiveProcessHead',
+  'MmUnloadedDrivers',
+  'MmLastUnloadedDriver',
+  'KdDebuggerDataBlock',
+  'KdVersionBlock',
+  'KiBugCheckData',
+  'KeTickCount',
+  'KeMaximumIncrement',
+  'KeTimeIncrement',
+  'KeNumberProcessors',
+  'PsIdleProcess',
+  'PsInitialSystemProcess',
+  'KiInitialProcess',
+  'KiIdleProcess',
+  'ExpSystemResourcesList',
+  'KeBugCheckCallbackListHead',
+  'MmHighestUserAddress',
+  'MmSystemRangeStart',
+  'MmUserProbeAddress',
+  'KdpDataBlockEncoded',
+  'KiWaitNever',
+  'KiWaitAlways',
+  'NtBuildLab',
+  'NtBuildLabEx',
+  'CmNtCSDVersion',
+] as const;
+
+/**
+ * The built-in layout of a build: its full id (`x64-10.0.19041-89284d0c`), its version (`5.1.2600.5512`) or, for a
+ * version that is in no table, the nearest lower table of the same branch.
+ */
+export function builtinKernelLayout(arch: Arch, build: string, pae: boolean): KernelLayout {
+  // No table of an ARM64 kernel is to be had. Its executive structures are those of x64 (KDBG of a real 22000 dump
+  // agrees for what it names but for the processor block), which callers patch.
+  const wanted = arch === 'arm64' ? 'x64' : arch;
+  const own = builtinLayouts.filter((info) => info.arch === wanted);
+  const fits = own.filter((info) => info.id === build || info.version === build);
+  const chosen = fits.find((info) => info.pae === null || info.pae === pae) ?? fits[0];
+  if (chosen === undefined) {
+    throw new ForgeError(
+      `build: no built-in layout of ${arch} ${build}; known: ${own.map((info) => info.version).join(', ')}`,
+    );
+  }
+  const loaded = loadBuiltin(chosen.id);
+  if (loaded === undefined) throw new ForgeError(`build: layout ${chosen.id} could not be loaded`);
+  const global = (name: string): number | undefined => chosen.symbolRva(name) ?? loaded.symbols.byName(name)?.rva;
+  const highest = Math.max(0, ...WRITTEN.map((name) => chosen.symbolRva(name) ?? 0));
+  return { build: chosen.id, types: loaded.table, global, highestGlobal: highest };
+}
