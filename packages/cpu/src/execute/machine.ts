@@ -15,7 +15,7 @@ export type Halt =
   | {
       readonly kind: 'unknown';
       /** What needed the unknown value. */
-      readonly what: 'branch' | 'jump' | 'store' | 'count' | 'instruction' | 'call' | 'memory-limit';
+      readonly what: 'branch' | 'jump' | 'load' | 'store' | 'count' | 'instruction' | 'call' | 'memory-limit';
       readonly source: UnknownSource | null;
     }
   | { readonly kind: 'fault'; readonly what: string; readonly address: Va | null };
@@ -127,9 +127,13 @@ export class Machine {
     this.halt ??= { kind: 'fault', what, address };
   }
 
-  /** Loads from the located address; an unknown address gives an unknown value. */
+  /**
+   * Loads from the located address. A page that is not in the dump gives an unknown value (the processor did not fault on
+   * it so far); an address that is not known may fault, so nothing after it would be certain.
+   */
   loadMemory(size: number): number {
     if (!this.addressKnown) {
+      this.stopUnknown('load', this.addressWhy);
       this.hi = 0;
       this.known = 0;
       this.why = this.addressWhy;

@@ -16,6 +16,9 @@ export interface Node {
   taken: Node | null;
 }
 
+/** Distinct instructions that one program holds; a run that needs more ends with `limit`. */
+const MAX_NODES = 1 << 16;
+
 /** Instructions compiled on first use; shared between runs over the same code. */
 export class Program {
   readonly is64: boolean;
@@ -29,10 +32,15 @@ export class Program {
     this.is64 = disassembler.arch === 'x64';
   }
 
+  get isFull(): boolean {
+    return this.#nodes.size >= MAX_NODES;
+  }
+
   /** The node at an address; null when its bytes cannot be read. */
   at(address: bigint): Node | null {
     const old = this.#nodes.get(address);
     if (old !== undefined) return old;
+    if (this.isFull) return null;
     const instruction = decodeAt(this.#code, this.#disassembler, va(address));
     const node: Node | null = instruction && {
       address: va(address),

@@ -3,7 +3,6 @@ import type { Register } from '../instruction.ts';
 import { toBig } from './arithmetic.ts';
 import { AGAIN, DYNAMIC, Machine, TAKEN } from './machine.ts';
 import { nextOf } from './next.ts';
-import { addToStack } from './ops-data.ts';
 import type { Node, Program } from './program.ts';
 import {
   ARITHMETIC_FLAGS,
@@ -99,6 +98,7 @@ export type RunResult =
 const WHAT = {
   branch: 'a branch depends on a value that is not known',
   jump: 'an indirect target is not known',
+  load: 'a load comes from an address that is not known',
   store: 'a store goes to an address that is not known',
   count: 'a repeat count is not known',
   instruction: 'an instruction is not modelled',
@@ -332,11 +332,10 @@ class Run {
       m.whyIds[i] = why;
     }
     m.forgetFlags(ARITHMETIC_FLAGS, why);
-    // The stack pointer comes back as it was; stdcall arguments would move it, which x86 code then shows as drift.
-    addToStack(m, 0);
   }
 
   #unreadable(address: bigint): RunResult {
+    if (this.#program.isFull) return { end: 'limit', at: va(address), ...this.#counts() };
     return {
       end: 'unknown',
       at: va(address),

@@ -9,7 +9,14 @@ export type Expression =
   | { readonly kind: 'constant'; readonly value: bigint; readonly size: Width }
   /** A full register (or `fs_base`, `gs_base`) at the loop's header. */
   | { readonly kind: 'register'; readonly name: Register; readonly size: Width }
-  | { readonly kind: 'load'; readonly address: Expression; readonly size: Width; readonly at: Va }
+  | {
+      readonly kind: 'load';
+      readonly address: Expression;
+      readonly size: Width;
+      readonly at: Va;
+      /** Stores before it on the same way that may go to the same place; none when absent. */
+      readonly after?: readonly { readonly address: Expression; readonly size: number }[];
+    }
   | {
       readonly kind: 'operation';
       readonly operator: Operator;
@@ -51,7 +58,7 @@ export function sameExpression(a: Expression, b: Expression): boolean {
   if (a.size !== b.size) return false;
   if (a.kind === 'constant') return b.kind === 'constant' && a.value === b.value;
   if (a.kind === 'register') return b.kind === 'register' && a.name === b.name;
-  if (a.kind === 'load') return b.kind === 'load' && sameExpression(a.address, b.address);
+  if (a.kind === 'load') return b.kind === 'load' && a.after === b.after && sameExpression(a.address, b.address);
   if (a.kind === 'operation') {
     if (b.kind !== 'operation' || a.operator !== b.operator || !sameExpression(a.left, b.left)) return false;
     if (a.right === null || b.right === null) return a.right === b.right;
@@ -209,6 +216,19 @@ export interface Environment {
 
 /** The value of an expression, or null when a part of it is not known. */
 export function evaluate(e: Expression, environment: Environment): bigint | null {
+  // Expressions share their parts, and loads refer to the stores before them: without a memo that is exponential.
+  return memoized(e, environment, new Map());
+}
+
+function memoized(e: Expression, environment: Environment, memo: Map<Expression, bigint | null>): bigint | null {
+  const old = memo.get(e);
+  if (old !== undefined) return old;
+  const value = compute(e, environment, memo);
+  memo.set(e, value);
+  return value;
+}
+
+function compute(e: Expression, environment: Environment, memo: Map<Expression, bigint | null>): bigint | null {
   switch (e.kind) {
     case 'constant':
       return e.value;
@@ -219,13 +239,18 @@ export function evaluate(e: Expression, environment: Environment): bigint | null
     case 'unknown':
       return null;
     case 'load': {
-      const address = evaluate(e.address, environment);
-      return address === null ? null : environment.memory(address, e.size);
+      const address = memoized(e.address, environment, memo);
+      if (address === null) return null;
+      for (const store of e.after ?? []) {
+        const to = memoized(store.address, environment, memo);
+        if (to === null || (to < address + BigInt(e.size) && address < to + BigInt(store.size))) return null;
+      }
+      return environment.memory(address, e.size);
     }
     case 'operation': {
-      const left = evaluate(e.left, environment);
+      const left = memoized(e.left, environment, memo);
       if (left === null) return null;
-      const right = e.right ? evaluate(e.right, environment) : 0n;
+      const right = e.right ? memoized(e.right, environment, memo) : 0n;
       if (right === null) return null;
       const value = fold(e.operator, left, right, e.left.size, e.size);
       return value === null ? null : BigInt.asUintN(e.size * 8, value);

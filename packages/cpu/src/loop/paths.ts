@@ -31,7 +31,11 @@ export interface Paths {
 // Volatile registers of both architectures' calling conventions.
 const CALL_WRITES = ['rax', 'rcx', 'rdx', 'r8', 'r9', 'r10', 'r11', 'eax', 'ecx', 'edx'];
 const MAX_PATHS = 128;
-const MAX_BLOCKS = 20_000;
+const MAX_BLOCKS = 8_000;
+/** More conditions than these on one way say nothing that a reader could use. */
+const MAX_CONDITIONS = 64;
+/** More ways to one exit are listed as they are. */
+const MAX_MERGED = 32;
 
 /** The truth of a conditional branch being taken, in the state before it (`loop` has already counted down). */
 function branchCondition(state: SymbolicState, instruction: Instruction): Condition {
@@ -98,6 +102,10 @@ export function loopPaths(graph: FlowGraph, loop: Loop): Paths {
         return item.conditions;
       if (item.conditions.some((c) => sameCondition(c.condition, negate(condition)) && !readsMemory(condition)))
         return null;
+      if (item.conditions.length >= MAX_CONDITIONS) {
+        result.complete = false;
+        return null;
+      }
       return [...item.conditions, { at: last.address, condition }];
     };
     for (const leave of block.leaves) {
@@ -146,6 +154,7 @@ function readsMemory(c: Condition): boolean {
  */
 export function alternatives(paths: readonly Path[]): PathCondition[][] {
   let sets = paths.map((p) => [...p.conditions]);
+  if (sets.length > MAX_MERGED) return sets;
   for (let changed = true; changed; ) {
     changed = false;
     for (let i = 0; i < sets.length && !changed; i++)

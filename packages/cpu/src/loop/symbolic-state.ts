@@ -133,17 +133,20 @@ export class SymbolicState {
   }
 
   load(address: Expression, size: Width, at: Va): Expression {
+    const after: SymbolicStore[] = [];
     for (let i = this.#stores.length - 1; i >= 0; i--) {
       const store = this.#stores[i];
       if (!store) break;
-      if (store.size === size && sameExpression(store.address, address)) return store.value;
+      if (store.size === size && sameExpression(store.address, address))
+        return after.length ? unknown('a store that may overlap it', size) : store.value;
       const a = splitOffset(store.address);
       const b = splitOffset(address);
       const comparable = a.base === null ? b.base === null : b.base !== null && sameExpression(a.base, b.base);
       const apart = comparable && (a.offset + BigInt(store.size) <= b.offset || b.offset + BigInt(size) <= a.offset);
       if (comparable && !apart) return unknown('a store that overlaps it', size);
+      if (!comparable) after.push(store);
     }
-    return { kind: 'load', address, size, at };
+    return after.length ? { kind: 'load', address, size, at, after } : { kind: 'load', address, size, at };
   }
 
   store(address: Expression, size: number, value: Expression, at: Va, atomic: boolean): void {
