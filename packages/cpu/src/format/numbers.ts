@@ -1,5 +1,5 @@
 /** WinDbg's constant: upper-case hex, `h` from ten on, a leading 0 before a letter: `9`, `0Ah`, `41h`, `0FFFFFFFFh`. */
-export function constant(value: bigint): string {
+export function masmConstant(value: bigint): string {
   if (value < 10n) return value.toString();
   const digits = value.toString(16).toUpperCase();
   return `${digits.charCodeAt(0) > 57 ? '0' : ''}${digits}h`;

@@ -1,7 +1,7 @@
 import { va } from '@dumpscope/core';
 import { decorationsOf } from '../iced/iced-decorations.ts';
 import type { ImmediateOperand, Instruction, MemoryOperand, Operand, Symbolizer } from '../instruction.ts';
-import { addressText, constant } from './numbers.ts';
+import { addressText, masmConstant } from './numbers.ts';
 
 export interface InstructionText {
   readonly mnemonic: string;
@@ -107,10 +107,10 @@ function memoryText(
         .toString(16)
         .toUpperCase()
         .padStart(op.addressSize * 2, '0')}h]`;
-    return `${size}${segment}[${constant(unsigned)}]`;
+    return `${size}${segment}[${masmConstant(unsigned)}]`;
   }
   const d = op.displacement;
-  const displacement = d === 0n ? '' : d < 0n ? `-${constant(-d)}` : `+${constant(d)}`;
+  const displacement = d === 0n ? '' : d < 0n ? `-${masmConstant(-d)}` : `+${masmConstant(d)}`;
   return `${size}${segment}[${registers}${displacement}]`;
 }
 
@@ -126,7 +126,7 @@ function immediateText(
     // `push    offset nt!Foo (8054a2b0)`; a constant that only happens to lie in a module stays a constant.
     if (name !== undefined && !name.includes('+')) return `offset ${name} (${addressText(op.value, pointerSize)})`;
   }
-  return constant(op.value);
+  return masmConstant(op.value);
 }
 
 function operandText(

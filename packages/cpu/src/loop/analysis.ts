@@ -100,6 +100,11 @@ export interface LoopAnalysis {
   readonly protocol: Protocol;
   /** What execution from the captured state does when nobody else writes. */
   readonly execution: RunResult;
+  /**
+   * When calls in the loop kept `execution` from an answer: the answer under the assumption that they return and change
+   * nothing but the volatile registers (`skipped` names them). Else null.
+   */
+  readonly assumingCalls: RunResult | null;
   /** False when some ways through the loop were not followed, so that exits or stores may be missing. */
   readonly complete: boolean;
   /** One line: what keeps the loop going. */

@@ -81,7 +81,7 @@ describe('S01: queued hand-off on x86', () => {
     expect(a.complete).toBe(true);
   });
   it('flags agree: the processor saw the bit set', () => {
-    expect(a.witness).toMatchObject({ setter: 0x806e4a2cn, verdict: 'agree' });
+    expect(a.witness).toMatchObject({ setter: 0x806e4a2cn, verdict: 'agree', decides: true });
   });
   it('never ends with the captured values', () => {
     expect(a.execution).toMatchObject({ end: 'cycle', period: 1 });
@@ -174,6 +174,9 @@ describe('plain lock on x64', () => {
       atomicAt: 0xfffff80238d0a1dbn,
       value: 1n,
     });
+    // The flags at pc are those of the spin counter: they say nothing about the lock.
+    expect(a.witness).toMatchObject({ setter: 0xfffff80238d0a1cfn, decides: false });
+    expect(a.assumingCalls).toBeNull();
     // The spin counter changes every turn but decides nothing.
     expect(a.execution).toMatchObject({ end: 'cycle', period: 1 });
     expect(a.carried.find((c) => c.register === 'rbx')?.captured).toBe(0x3a1c4f7n);
@@ -216,6 +219,7 @@ describe('plain lock on x64', () => {
     const followed = analyze(scene);
     expect(followed.calls).toEqual([{ at: 0x100cn, target: 0x3000n }]);
     expect(followed.execution).toMatchObject({ end: 'unknown', why: expect.stringContaining('code at 3000') });
+    expect(followed.assumingCalls).toMatchObject({ end: 'cycle', period: 1 });
     const assumed = analyze({ ...scene, options: { skipCall: (t) => t === 0x3000n } });
     expect(assumed.execution).toMatchObject({ end: 'cycle', period: 1 });
     expect(assumed.waits.map((w) => w.text)).toEqual(['[fffff80d548a61c0] == 0']);

@@ -256,7 +256,10 @@ export function analyzeLoop(
     .filter((i) => i.flow === 'call' || i.flow === 'indirect-call')
     .map((i) => ({ at: i.address, target: i.target }));
   const execution = execute(program, context, options);
-  const witness = flagWitness(graph, loop, state, memory);
+  const open = execution.end === 'unknown' || execution.end === 'limit';
+  const assumingCalls = calls.length && open ? execute(program, context, { ...options, skipCall: () => true }) : null;
+  const branches = exits.flatMap((e) => e.alternatives.flatMap((conditions) => conditions.map((c) => c.at)));
+  const witness = flagWitness(graph, loop, state, memory, branches);
   const waits = waitsOf(exits);
   const protocol = classify({ context, exits, stores, carried, waits, exitPaths });
   return {
@@ -269,6 +272,7 @@ export function analyzeLoop(
     waits,
     protocol,
     execution,
+    assumingCalls,
     complete,
     text: summary(exits, execution),
   };

@@ -21,8 +21,12 @@ export interface FlagWitness {
   readonly compared: number;
   readonly expected: number;
   readonly captured: number | null;
+  /** The setter decides a branch that an exit depends on: only then does it say what the processor saw of the awaited cell. */
+  readonly decides: boolean;
   readonly why: string;
 }
+
+type Undecided = Omit<FlagWitness, 'decides'>;
 
 interface Place {
   readonly block: number;
@@ -80,9 +84,29 @@ function lastSetter(graph: FlowGraph, loop: Loop, pc: bigint): Setter | string {
   return found.size === 1 ? { instruction: only, written, passesEntry } : 'different instructions may have set them';
 }
 
-/** Compares EFLAGS at pc with what their setter leaves for the captured values. */
-export function flagWitness(graph: FlowGraph, loop: Loop, state: CpuState, memory: MemoryPort): FlagWitness {
-  const none = (why: string, setter: Va | null = null): FlagWitness => ({
+/**
+ * Compares EFLAGS at pc with what their setter leaves for the captured values; `branches` are the conditional branches
+ * that exits depend on.
+ */
+export function flagWitness(
+  graph: FlowGraph,
+  loop: Loop,
+  state: CpuState,
+  memory: MemoryPort,
+  branches: readonly bigint[],
+): FlagWitness {
+  const found = compareFlags(graph, loop, state, memory);
+  const decides =
+    found.setter !== null &&
+    branches.some((at) => {
+      const setter = lastSetter(graph, loop, at);
+      return typeof setter !== 'string' && setter.instruction.address === found.setter;
+    });
+  return { ...found, decides };
+}
+
+function compareFlags(graph: FlowGraph, loop: Loop, state: CpuState, memory: MemoryPort): Undecided {
+  const none = (why: string, setter: Va | null = null): Undecided => ({
     setter,
     verdict: null,
     compared: 0,
@@ -155,8 +179,8 @@ function afterStore(
   instruction: Instruction,
   state: CpuState,
   memory: MemoryPort,
-  none: (why: string, setter: Va | null) => FlagWitness,
-): FlagWitness {
+  none: (why: string, setter: Va | null) => Undecided,
+): Undecided {
   const setter = instruction.address;
   const is64 = state.arch === 'x64';
   const [a, b] = instruction.operands;
@@ -169,7 +193,7 @@ function afterStore(
   const lo = place.load(m);
   if ((m.known & FULL[place.size]) !== FULL[place.size]) return none('its memory operand could not be read', setter);
   const value = (BigInt(m.hi >>> 0) << 32n) | BigInt(lo >>> 0);
-  const result = (compared: number, expected: number, why: string): FlagWitness => ({
+  const result = (compared: number, expected: number, why: string): Undecided => ({
     setter,
     verdict: ((captured ^ expected) & compared) === 0 ? 'agree' : 'disagree',
     compared,
