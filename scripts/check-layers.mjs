@@ -16,7 +16,7 @@ const allowed = {
 };
 const pure = new Set(['core', 'symbols', 'cpu', 'debugger', 'diagnose', 'forge']);
 // Third-party code that the pure layers may use; each is free of Node and DOM itself or made so by a generated copy.
-const libraries = { symbols: ['fflate'], cpu: ['@alexaltea/capstone-js'], node: ['xz-decompress'], cli: ['commander'] };
+const libraries = { symbols: ['fflate'], cpu: ['fflate'], node: ['xz-decompress'], cli: ['commander'] };
 const nodeModules = new Set([...builtinModules, ...builtinModules.map((name) => `node:${name}`)]);
 
 // Statements only: `import 'x'`, `import … from 'x'`, `export … from 'x'`, and `import('x')`.

@@ -22,7 +22,6 @@ const GETTERS = {
   Decoder: ['lastError'],
   Instruction: [
     'length',
-    'code',
     'mnemonic',
     'opCount',
     'op0Kind',
@@ -39,7 +38,6 @@ const GETTERS = {
     'hasRepnePrefix',
     'hasLockPrefix',
     'memorySegment',
-    'hasSegmentPrefix',
     'memoryDisplSize',
     'memorySize',
     'memoryIndexScale',

@@ -1,9 +1,9 @@
 import type { Instruction } from '../instruction.ts';
 import { CONDITION_CODES, testCondition } from './arithmetic.ts';
 import { type Machine, NEXT } from './machine.ts';
-import { compileAddress, compilePlace, FULL, type Place, registerBySize, registerPlace } from './places.ts';
+import { compileAddress, compilePlace, FULL, registerBySize, registerPlace } from './places.ts';
 import { ARITHMETIC_FLAGS, FLAG } from './state.ts';
-import { type Compile, isSame, noOperation, pair, type Step, single } from './step.ts';
+import { type Compile, isSame, noOperation, pair, single } from './step.ts';
 
 const AX = registerBySize(0);
 const DX = registerBySize(2);
@@ -427,5 +427,3 @@ export const DATA: Readonly<Record<string, Compile>> = {
     ignore,
   ),
 };
-
-export type { Place, Step };

@@ -19,7 +19,6 @@ export interface IcedExports {
   __wbg_usedmemory_free(pointer: number): void;
   decoder_lastError(pointer: number): number;
   instruction_length(pointer: number): number;
-  instruction_code(pointer: number): number;
   instruction_mnemonic(pointer: number): number;
   instruction_opCount(pointer: number): number;
   instruction_op0Kind(pointer: number): number;
@@ -36,7 +35,6 @@ export interface IcedExports {
   instruction_hasRepnePrefix(pointer: number): number;
   instruction_hasLockPrefix(pointer: number): number;
   instruction_memorySegment(pointer: number): number;
-  instruction_hasSegmentPrefix(pointer: number): number;
   instruction_memoryDisplSize(pointer: number): number;
   instruction_memorySize(pointer: number): number;
   instruction_memoryIndexScale(pointer: number): number;
@@ -120,11 +118,6 @@ export function instructionLength(pointer: number): number {
   return ret >>> 0;
 }
 
-export function instructionCode(pointer: number): number {
-  const ret = wasm.instruction_code(pointer);
-  return ret;
-}
-
 export function instructionMnemonic(pointer: number): number {
   const ret = wasm.instruction_mnemonic(pointer);
   return ret;
@@ -203,11 +196,6 @@ export function instructionHasLockPrefix(pointer: number): boolean {
 export function instructionMemorySegment(pointer: number): number {
   const ret = wasm.instruction_memorySegment(pointer);
   return ret;
-}
-
-export function instructionHasSegmentPrefix(pointer: number): boolean {
-  const ret = wasm.instruction_hasSegmentPrefix(pointer);
-  return ret !== 0;
 }
 
 export function instructionMemoryDisplSize(pointer: number): number {
