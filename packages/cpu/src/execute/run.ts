@@ -41,6 +41,8 @@ export interface RunOptions {
    * result lists them. Other calls are followed.
    */
   readonly skipCall?: (target: Va | null) => boolean;
+  /** Loads from addresses that are not known give unknown values instead of ending the run. */
+  readonly lenient?: boolean;
   /** Memory to look at when the run ends with `exit`: what a function did to a lock, for one. */
   readonly watch?: readonly { readonly address: Va; readonly size: number }[];
 }
@@ -157,7 +159,7 @@ class Run {
 
   go(): RunResult {
     const m = this.#machine;
-    const { inside, header, relevance } = this.#options;
+    const { inside, header, relevance, lenient } = this.#options;
     const limit = this.#options.maxSteps ?? 1_000_000;
     let node = this.#program.at(this.#start);
     if (!node) return this.#unreadable(this.#start);
@@ -166,7 +168,8 @@ class Run {
       if (this.#steps >= limit) return { end: 'limit', at: node.address, ...this.#counts() };
       this.#steps++;
       m.current = node.address;
-      m.matters = relevance === undefined || this.#depth > 0 || relevance.instructions.has(node.address);
+      m.matters =
+        lenient !== true && (relevance === undefined || this.#depth > 0 || relevance.instructions.has(node.address));
       if (node.isCall && this.#options.skipCall?.(node.instruction.target)) {
         this.#skip(node);
         const after: Node | null = this.#program.following(node);
