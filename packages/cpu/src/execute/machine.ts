@@ -62,6 +62,8 @@ export class Machine {
   halt: Halt | null = null;
   /** The instruction being executed matters for what is to be proven. */
   matters = true;
+  /** A load from an unknown address is taken not to fault: its value is unknown, nothing more. */
+  lenientLoads = false;
   current: Va = va(0n);
 
   readonly #sources: UnknownSource[] = [];
@@ -133,7 +135,7 @@ export class Machine {
    */
   loadMemory(size: number): number {
     if (!this.addressKnown) {
-      this.stopUnknown('load', this.addressWhy);
+      if (!this.lenientLoads) this.stopUnknown('load', this.addressWhy);
       this.hi = 0;
       this.known = 0;
       this.why = this.addressWhy;

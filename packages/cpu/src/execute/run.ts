@@ -150,6 +150,7 @@ class Run {
     this.#program = program;
     this.#machine = new Machine(state, memory);
     this.#options = options;
+    this.#machine.lenientLoads = options.lenient === true;
     this.#start = state.pc;
     const all = state.arch === 'x64' ? X64_REGISTERS : X86_REGISTERS;
     this.#names = options.relevance?.registers.filter((r) => registerPart(r) !== undefined) ?? all;
@@ -159,7 +160,7 @@ class Run {
 
   go(): RunResult {
     const m = this.#machine;
-    const { inside, header, relevance, lenient } = this.#options;
+    const { inside, header, relevance } = this.#options;
     const limit = this.#options.maxSteps ?? 1_000_000;
     let node = this.#program.at(this.#start);
     if (!node) return this.#unreadable(this.#start);
@@ -168,8 +169,7 @@ class Run {
       if (this.#steps >= limit) return { end: 'limit', at: node.address, ...this.#counts() };
       this.#steps++;
       m.current = node.address;
-      m.matters =
-        lenient !== true && (relevance === undefined || this.#depth > 0 || relevance.instructions.has(node.address));
+      m.matters = relevance === undefined || this.#depth > 0 || relevance.instructions.has(node.address);
       if (node.isCall && this.#options.skipCall?.(node.instruction.target)) {
         this.#skip(node);
         const after: Node | null = this.#program.following(node);

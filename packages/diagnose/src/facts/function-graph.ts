@@ -9,12 +9,20 @@ const graphs = new WeakMap<Target, Map<bigint, FlowGraph | null>>();
 /** A function reaches over at most this many bytes where nothing tells its end. */
 const OPEN_END = 0x4000;
 
-/** Graph of the function that holds `pc`; null where its start is not known or its code cannot be read. */
-export function functionGraph(target: Target, pc: bigint): FlowGraph | null {
+/**
+ * Graph of the function that holds `pc`; null where its start is not known or its code cannot be read. `called` is where
+ * the caller's call instruction goes: a function's start that needs no name.
+ */
+export function functionGraph(target: Target, pc: bigint, called: bigint | null = null): FlowGraph | null {
   const module = target.moduleAt(pc);
-  const found = module?.functionAt(Number(pc - module.base));
-  if (module === undefined || found == null) return null;
-  const start = vaAdd(module.base, found.start);
+  if (module === undefined) return null;
+  const found = module.functionAt(Number(pc - module.base));
+  // An export far below is not this function: what the caller called is nearer.
+  const named = found === null ? null : vaAdd(module.base, found.start);
+  const plausible =
+    called !== null && called <= pc && pc - called < BigInt(OPEN_END) && target.moduleAt(called) === module;
+  const start = plausible && (named === null || found?.from === 'export') ? va(called) : named;
+  if (start === null) return null;
   let cache = graphs.get(target);
   if (cache === undefined) {
     cache = new Map();
@@ -22,7 +30,7 @@ export function functionGraph(target: Target, pc: bigint): FlowGraph | null {
   }
   let graph = cache.get(start);
   if (graph === undefined) {
-    const end = found.end === null ? vaAdd(start, OPEN_END) : vaAdd(module.base, found.end);
+    const end = found?.end == null || start !== named ? vaAdd(start, OPEN_END) : vaAdd(module.base, found.end);
     const built = buildGraph(target.code, target.disassembler, {
       roots: [start],
       fromEntry: true,
@@ -32,6 +40,25 @@ export function functionGraph(target: Target, pc: bigint): FlowGraph | null {
     cache.set(start, graph);
   }
   return graph;
+}
+
+/** Where the call goes that created frame `index` of a walk: direct, or through a pointer at a fixed address. */
+export function calledAddress(target: Target, frames: readonly Frame[], index: number): bigint | null {
+  const caller = frames[index + 1];
+  if (caller === undefined || frames[index]?.trapFrame != null) return null;
+  // Near calls with a direct target are five bytes long, those through an absolute or RIP-relative pointer six.
+  for (const length of [5, 6]) {
+    const at = va(caller.pc - BigInt(length));
+    const bytes = target.code(at, length);
+    const call = bytes === null ? null : target.disassembler.decode(bytes, 0, at);
+    if (call === null || call.length !== length) continue;
+    if (call.flow === 'call') return call.target;
+    const operand = call.operands[0];
+    if (call.flow !== 'indirect-call' || operand?.kind !== 'memory' || (operand.base !== null && !operand.ripRelative))
+      continue;
+    return target.memory.pointer(BigInt.asUintN(target.pointerSize * 8, operand.displacement)) ?? null;
+  }
+  return null;
 }
 
 /** The call that a frame is in: the instruction that ends where the callee returns to. */

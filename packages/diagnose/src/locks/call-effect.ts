@@ -204,7 +204,7 @@ function trial(target: Target, callee: bigint, roles: string, word: bigint, queu
       ...(target.arch === 'x64' ? { gsBase: pcr } : { fsBase: pcr }),
     },
     memory,
-    { maxSteps: MAX_STEPS, watch: [{ address: va(SCRATCH_LOCK), size: pointer }] },
+    { maxSteps: MAX_STEPS, lenient: true, watch: [{ address: va(SCRATCH_LOCK), size: pointer }] },
   );
   return result.end === 'exit' ? (result.watched[0] ?? null) : null;
 }

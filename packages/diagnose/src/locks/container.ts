@@ -1,6 +1,6 @@
 /** In what a lock is embedded: the object whose base register the caller added an offset to. */
 import type { Target } from '@dumpscope/debugger';
-import { callInstruction, functionGraph } from '../facts/function-graph.ts';
+import { calledAddress, callInstruction, functionGraph } from '../facts/function-graph.ts';
 import type { Waiter } from './holder-place.ts';
 import { resolveBefore } from './resolve-value.ts';
 
@@ -23,7 +23,7 @@ const MAX_OFFSET = 0x1000n;
 export function containerOf(target: Target, waiter: Waiter, loopFrame: number, lock: bigint): Container | null {
   // The instruction of a caller that computed the argument: the stronger derivation.
   for (const frame of waiter.frames.slice(loopFrame + 1, loopFrame + 5)) {
-    const graph = functionGraph(target, frame.pc);
+    const graph = functionGraph(target, frame.pc, calledAddress(target, waiter.frames, frame.index));
     const call = graph === null ? null : callInstruction(graph, frame.pc);
     if (graph === null || call === null) continue;
     for (const register of firstArgument[target.arch] ?? []) {

@@ -5,7 +5,7 @@
  */
 import { type Frame, type Processor, type Thread, threadRegisters } from '@dumpscope/debugger';
 import type { Diagnosis } from '../engine/diagnosis.ts';
-import { functionGraph, placeInGraph } from '../facts/function-graph.ts';
+import { calledAddress, functionGraph, placeInGraph } from '../facts/function-graph.ts';
 import { lockEffects } from './call-effect.ts';
 import type { Waiter } from './holder-place.ts';
 import { holdAt } from './must-hold.ts';
@@ -35,8 +35,13 @@ const MAX_THREADS = 40_000;
 export function findHolders(diagnosis: Diagnosis, waiter: Waiter, lock: bigint, waitingFrame: number): HolderSearch {
   const { target } = diagnosis;
   const holders: Holder[] = [];
-  const holdsIn = (frame: Frame): { held: Holder['held']; acquiredAt: bigint | null } | null => {
-    const graph = functionGraph(target, frame.pc);
+  const holdsIn = (
+    frames: readonly Frame[],
+    index: number,
+  ): { held: Holder['held']; acquiredAt: bigint | null } | null => {
+    const frame = frames[index];
+    if (frame === undefined) return null;
+    const graph = functionGraph(target, frame.pc, calledAddress(target, frames, index));
     const place = graph === null ? null : placeInGraph(graph, frame);
     if (graph === null || place === null) return null;
     const state = holdAt(graph, place.address, lockEffects(target, graph, frame, lock, null));
@@ -46,7 +51,7 @@ export function findHolders(diagnosis: Diagnosis, waiter: Waiter, lock: bigint, 
   // The waiter's own stack: frames older than the one whose call is the acquire itself.
   let trapFrame: bigint | null = null;
   for (const frame of waiter.frames) {
-    const found = frame.index > waitingFrame ? holdsIn(frame) : null;
+    const found = frame.index > waitingFrame ? holdsIn(waiter.frames, frame.index) : null;
     if (found !== null)
       holders.push({ by: 'self', processor: waiter.processor, thread: null, frame, ...found, trapFrame });
     if (frame.trapFrame !== null) trapFrame = frame.trapFrame;
@@ -58,8 +63,9 @@ export function findHolders(diagnosis: Diagnosis, waiter: Waiter, lock: bigint, 
     if (processor.interrupted === null || processor.contextTrust === 'stale' || processor.contextTrust === 'missing')
       continue;
     processorsSeen++;
-    for (const frame of target.walkStack(processor.interrupted).frames) {
-      const found = holdsIn(frame);
+    const { frames } = target.walkStack(processor.interrupted);
+    for (const [index, frame] of frames.entries()) {
+      const found = holdsIn(frames, index);
       if (found !== null) holders.push({ by: 'processor', processor, thread: null, frame, ...found, trapFrame: null });
     }
   }
@@ -71,8 +77,9 @@ export function findHolders(diagnosis: Diagnosis, waiter: Waiter, lock: bigint, 
     const start = threadRegisters(target, thread.address);
     if (start === null) continue;
     stacksSeen++;
-    for (const frame of target.walkStack(start).frames) {
-      const found = holdsIn(frame);
+    const { frames } = target.walkStack(start);
+    for (const [index, frame] of frames.entries()) {
+      const found = holdsIn(frames, index);
       if (found !== null) holders.push({ by: 'thread', processor: null, thread, frame, ...found, trapFrame: null });
     }
   }

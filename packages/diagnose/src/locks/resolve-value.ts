@@ -45,6 +45,9 @@ export function resolveBefore(scope: ResolveScope, instruction: Instruction, reg
       continue;
     }
     const { instruction: by, index } = definition;
+    // Set once (a frame pointer, an argument kept for the whole function): the frame knows what it became.
+    const kept = frameValue(scope, wanted);
+    if (kept !== null) return done(scope, kept + offset, [...steps, by], based);
     steps.push(by);
     const [destination, source] = by.operands;
     if (destination?.kind !== 'register' || source === undefined) return null;
@@ -179,10 +182,12 @@ function done(
   base: ResolvedValue['base'],
 ): ResolvedValue {
   const wrapped = wrap(scope, value);
+  if (base === null) return { value: wrapped, steps, base };
+  const displacement = BigInt.asIntN(64, base.displacement);
   return {
     value: wrapped,
     steps,
-    base: base === null ? null : { ...base, displacement: BigInt.asIntN(64, base.displacement) },
+    base: { register: base.register, value: wrap(scope, value - displacement), displacement },
   };
 }
 

@@ -345,7 +345,10 @@ export class Machine {
           ...(idleSpec.stack === undefined ? {} : { stack: idleSpec.stack }),
           ...(idleSpec.fields === undefined ? {} : { fields: idleSpec.fields }),
         },
-        at: idleSpec.at === undefined ? this.system.take(ethread, 0x40) : this.value(idleSpec.at, `${where}.idle.at`),
+        at:
+          idleSpec.at === undefined
+            ? (this.#bootIdleThread(number) ?? this.system.take(ethread, 0x40))
+            : this.value(idleSpec.at, `${where}.idle.at`),
         process: idle,
         tid: 0,
         idleOf: number,

@@ -2,7 +2,7 @@
 import type { Frame } from '@dumpscope/debugger';
 import type { Diagnosis } from '../../engine/diagnosis.ts';
 import { address } from '../../engine/words.ts';
-import { functionGraph, placeInGraph } from '../../facts/function-graph.ts';
+import { calledAddress, functionGraph, placeInGraph } from '../../facts/function-graph.ts';
 import type { SpinSite } from '../../facts/spin-sites.ts';
 import { lockEffects } from '../../locks/call-effect.ts';
 import { holdAt } from '../../locks/must-hold.ts';
@@ -17,12 +17,18 @@ export function frameHolding(site: SpinSite, where: bigint): Frame | null {
 }
 
 /** One sentence: recursion where code between an acquire and its release stands in a live frame, else both are named. */
-export function mechanism(diagnosis: Diagnosis, lock: bigint, handle: bigint, frame: Frame | null): string {
+export function mechanism(
+  diagnosis: Diagnosis,
+  frames: readonly Frame[],
+  lock: bigint,
+  handle: bigint,
+  frame: Frame | null,
+): string {
   const { target } = diagnosis;
   const both = (why: string): string => `Mechanism: recursion or a missed release; ${why}.`;
   if (frame === null) return both(`no frame is known whose memory holds ${address(target, handle)}`);
   const name = target.nameOf(frame.pc).text;
-  const graph = functionGraph(target, frame.pc);
+  const graph = functionGraph(target, frame.pc, calledAddress(target, frames, frame.index));
   const place = graph === null ? null : placeInGraph(graph, frame);
   if (graph === null || place === null)
     return both(`the code of ${name}, whose frame holds the entry, could not be read`);
