@@ -210,7 +210,7 @@ function writeMemory(m: Machine): void {
   for (const [key, raw] of Object.entries(m.scenario.memory ?? {})) {
     const where = `memory.${key}`;
     const spec: MemoryWrite = typeof raw === 'object' ? raw : { pointer: raw };
-    pending.push({ at: m.value(key, where), bytes: contentOf(m, spec, where), process: spec.process, key });
+    pending.push({ at: m.value(key, where), bytes: repeated(m, spec, where), process: spec.process, key });
   }
   pending.sort((a, b) => b.bytes.length - a.bytes.length || (a.at < b.at ? -1 : a.at > b.at ? 1 : 0));
   pending.forEach((write, index) => {
@@ -240,6 +240,16 @@ function integers(m: Machine, values: readonly Value[], size: number, where: str
 }
 
 const MAX_FILL = 0x1000000;
+
+function repeated(m: Machine, spec: MemoryWrite, where: string): Uint8Array {
+  const once = contentOf(m, spec, where);
+  const count = spec.repeat === undefined ? 1 : m.number(spec.repeat, `${where}.repeat`);
+  if (count * once.length > MAX_FILL) throw new ForgeError(`${where}: more than 16 MiB at once`);
+  if (count === 1) return once;
+  const out = new Uint8Array(once.length * count);
+  for (let i = 0; i < count; i++) out.set(once, i * once.length);
+  return out;
+}
 
 function contentOf(m: Machine, spec: MemoryWrite, where: string): Uint8Array {
   if (spec.byte !== undefined) return integers(m, [spec.byte], 1, where);

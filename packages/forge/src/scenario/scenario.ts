@@ -27,6 +27,7 @@ export interface MemoryWrite {
   readonly pointers?: readonly Value[];
   readonly zero?: Value; // that many zero bytes
   readonly fill?: readonly [Value, Value]; // byte, count
+  readonly repeat?: Value; // the whole content that many times over
   readonly process?: string; // user address space to write into
   readonly what?: string; // for the reader; printed nowhere
 }

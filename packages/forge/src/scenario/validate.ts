@@ -34,6 +34,7 @@ const memoryWrite: Check = (v, path, errors) => {
     pointers: list(value),
     zero: value,
     fill: list(value, 2),
+    repeat: value,
     process: text,
     what: text,
   })(v, path, errors);
