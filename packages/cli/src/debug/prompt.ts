@@ -1,5 +1,5 @@
 import { createInterface } from 'node:readline';
-import { promptOf, versionLines } from '@dumpscope/debugger';
+import { currentInstructionLines, currentRegisters, promptOf, versionLines } from '@dumpscope/debugger';
 import type { Io } from '../io.ts';
 import type { DebugHost } from './debug-host.ts';
 import { jsonLine, textOf } from './show.ts';
@@ -10,18 +10,21 @@ export interface PromptOptions {
 }
 
 function banner(host: DebugHost): string {
-  const { target } = host.session;
+  const { session } = host;
+  const { target } = session;
   const { dump } = target;
+  const registers = currentRegisters(session);
   const lines = [
     `Loading Dump File [${dump.name}]`,
-    `${kindText(dump.kind)}`,
+    kindText(dump.kind),
     '',
+    `Symbol search path is: ${session.symbolPath === '' ? '*** Invalid ***' : session.symbolPath}`,
     ...versionLines(target),
     '',
     target.bugcheck === null
       ? 'For analysis of this file, run !analyze -v (no bugcheck is recorded in it)'
       : 'For analysis of this file, run !analyze -v',
-    '',
+    ...(registers === null ? [] : currentInstructionLines(session, registers)),
   ];
   return lines.map((line) => `${line}\n`).join('');
 }

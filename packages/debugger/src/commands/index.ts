@@ -1,4 +1,5 @@
 export { allCommands, createRegistry } from './all-commands.ts';
+export { currentInstructionLines } from './code/instruction-line.ts';
 export * from './command.ts';
 export { commandDocs } from './command-docs.ts';
 export { engineAddress, plainAddress } from './format/address.ts';
@@ -7,5 +8,5 @@ export { versionLines, zoneBias } from './info/version-target.ts';
 export { type ExecutedCommand, executeLine } from './line/execute.ts';
 export { CommandRegistry, parseCommand } from './line/registry.ts';
 export { splitLine } from './line/split.ts';
-export { createSession, promptOf, type SessionOptions } from './session/session.ts';
+export { createSession, currentRegisters, promptOf, type SessionOptions } from './session/session.ts';
 export { threadRegisters } from './session/thread-context.ts';
