@@ -190,20 +190,11 @@ class Run {
         if (!to) return this.#unreadable(address);
       } else if (way === TAKEN) {
         to = this.#program.target(node);
-        if (!to) {
-          const target = node.instruction.target;
-          if (target !== null && this.#depth === 0 && !node.isCall && inside && !inside.has(target))
-            return { end: 'exit', from: node.address, to: target, ...this.#left() };
-          return this.#unreadable(target ?? node.address);
-        }
+        // Code that cannot be read may lead back (a loop's cold chunk): that is no exit.
+        if (!to) return this.#unreadable(node.instruction.target ?? node.address);
       } else {
         to = this.#program.following(node);
-        if (!to) {
-          const next = va(nextOf(node.instruction, m.is64));
-          if (this.#depth === 0 && inside && !inside.has(next))
-            return { end: 'exit', from: node.address, to: next, ...this.#left() };
-          return this.#unreadable(next);
-        }
+        if (!to) return this.#unreadable(nextOf(node.instruction, m.is64));
       }
       if (node.isCall) this.#depth++;
       else if (node.isReturn) this.#depth--;

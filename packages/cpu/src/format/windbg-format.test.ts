@@ -54,6 +54,7 @@ describe('x86', () => {
     ['c20800', 'ret     8'],
     ['c3', 'ret'],
     ['f3c3', 'rep ret'],
+    ['f2c3', 'bnd ret'],
     ['cc', 'int     3'],
     ['cd2e', 'int     2Eh'],
     ['f3a5', 'rep movs dword ptr es:[edi],dword ptr [esi]'],

@@ -154,9 +154,10 @@ function prefixOf(instruction: Instruction): string {
   if (instruction.lock) return 'lock ';
   if (instruction.rep === null) return '';
   const string = ['movs', 'cmps', 'stos', 'lods', 'scas', 'ins', 'outs'].includes(instruction.mnemonic);
+  const branches =
+    instruction.target !== null || instruction.flow.startsWith('indirect') || instruction.flow === 'return';
+  if (instruction.rep === 'repne' && branches) return 'bnd ';
   if (string || instruction.mnemonic === 'ret') return `${instruction.rep} `;
-  if (instruction.rep === 'repne' && (instruction.target !== null || instruction.flow.startsWith('indirect')))
-    return 'bnd ';
   return '';
 }
 

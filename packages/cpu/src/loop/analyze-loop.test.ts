@@ -224,6 +224,50 @@ describe('plain lock on x64', () => {
     expect(assumed.execution).toMatchObject({ end: 'cycle', period: 1 });
     expect(assumed.waits.map((w) => w.text)).toEqual(['[fffff80d548a61c0] == 0']);
   });
+  describe('inlined, hypervisor-aware, with its tail in a cold chunk (nt!IopfCompleteRequest)', () => {
+    // Assembled with llvm-mc-19 from: L: inc r13d; test [mask],r13d; je cold; B: pause; C: mov rax,[rsi+40h]; test rax,rax;
+    // jne L; lock bts [rsi+40h],0; jb L; ret.  cold: test byte [flag],40h; je B; mov ecx,r13d; call 1200; jmp C
+    const hot = '41ffc5 44852df6020000 0f84f0000000 f390 488b4640 4885c0 75e5 f0480fba6e4000 72dc c3';
+    const cold = 'f6050010000040 0f8403ffffff 4489e9 e8eb000000 e9f8feffff';
+    const code = hot.replaceAll(' ', '').padEnd(0x200, '0') + cold.replaceAll(' ', '');
+    const scene: Scene = {
+      arch: 'x64',
+      base: 0x1000n,
+      code,
+      pc: 0x1012n,
+      registers: { rsi: LOCK - 0x40n, r13: 0x123n, rsp: 0xffff8687621ee640n },
+      memory: [
+        [LOCK, 1n, 8],
+        [0x1300n, 0xffffn, 4],
+        [0x2107n, 0x40n, 1],
+        [0xffff8687621ee638n, 0n, 8],
+      ],
+      hints: {
+        ranges: [
+          { start: va(0x1000), end: va(0x1025) },
+          { start: va(0x1100), end: va(0x111a) },
+        ],
+      },
+    };
+    it('is one loop over both chunks that waits for the lock word', () => {
+      const a = analyze(scene);
+      expect(a.loop.instructions.length).toBe(14);
+      expect(a.exits.map((e) => e.text)).toEqual([
+        'leaves when [fffff80d548a61c0] == 0 and ([fffff80d548a61c0] & 1) == 0',
+      ]);
+      expect(a.protocol).toMatchObject({ kind: 'plain-lock', lock: LOCK, value: 1n });
+      expect(a.calls).toEqual([{ at: 0x1110n, target: 0x1200n }]);
+      expect(a.assumingCalls).toMatchObject({ end: 'cycle' });
+    });
+    it('says that the cold chunk is missing', () => {
+      const a = analyze({ ...scene, code: hot, hints: { start: va(0x1000) } });
+      expect(a.exits.map((e) => e.exit.kind).sort()).toEqual(['branch', 'unreadable']);
+      expect(a.exits.find((e) => e.exit.kind === 'unreadable')?.text).toBe('leaves when ([1300] & (r13d+1)) == 0');
+      // It would enter the chunk at a round count, and come back from it or not.
+      expect(a.execution).toMatchObject({ end: 'unknown', why: 'code at 1100 could not be read' });
+      expect(a.protocol).toMatchObject({ kind: 'plain-lock', lock: LOCK });
+    });
+  });
   it.each([
     ['xchg', 'b801000000 8701 85c0 75f5 c3', 'test-and-set'],
     ['cmpxchg', '31c0 ba01000000 f00fb111 75f3 c3', 'test-and-set'],

@@ -224,7 +224,8 @@ function analyzeCarried(context: LoopContext, backs: readonly Path[]): CarriedRe
 
 /** Tests of invariant cells that keep every exit shut now. */
 function waitsOf(exits: readonly ExitAnalysis[]): WaitCell[] {
-  if (exits.some((e) => e.taken === true)) return [];
+  // Code that cannot be read may lead back: such an exit settles nothing.
+  if (exits.some((e) => e.taken === true && e.exit.kind !== 'unreadable')) return [];
   const result: WaitCell[] = [];
   for (const { alternatives: options } of exits)
     for (const conditions of options)

@@ -204,8 +204,8 @@ const RELATION_TEXT: Readonly<Record<Relation, string>> = {
 export function describeCondition(c: Condition, address: (load: Load) => bigint | null): string {
   if (c.kind === 'constant') return c.value ? 'always' : 'never';
   if (c.kind === 'unknown') return `an unknown condition (${c.why})`;
-  const left = describeExpression(c.left, address, true);
-  return `${left} ${RELATION_TEXT[c.relation]} ${describeExpression(c.right, address, true)}`;
+  const left = describeExpression(c.left, address, 'side');
+  return `${left} ${RELATION_TEXT[c.relation]} ${describeExpression(c.right, address, 'side')}`;
 }
 
 /** The test of one memory cell against a constant: `(cell & mask) relation value`; null when the condition is no such test. */

@@ -1,4 +1,5 @@
 import type { Va } from '@dumpscope/core';
+import { registerPart } from '../execute/state.ts';
 import type { Register } from '../instruction.ts';
 
 export type Width = 1 | 2 | 4 | 8;
@@ -273,8 +274,25 @@ const SYMBOLS: Readonly<Record<Operator, string>> = {
   trunc: '',
 };
 
-/** Readable text; `address` may give the number of a cell's address, else its expression is printed: `[rax+4]`. */
-export function describeExpression(e: Expression, address: (load: Load) => bigint | null, nested = false): string {
+/** `r13d` for the low four bytes of r13. */
+function partName(name: Register, size: Width): Register | null {
+  const index = registerPart(name)?.index;
+  if (index === undefined) return null;
+  const legacy = ['ax', 'cx', 'dx', 'bx', 'sp', 'bp', 'si', 'di'][index];
+  if (legacy === undefined) return `r${index}${size === 4 ? 'd' : size === 2 ? 'w' : 'b'}`;
+  if (size === 1) return index < 4 ? `${legacy[0]}l` : `${legacy}l`;
+  return size === 4 ? `e${legacy}` : legacy;
+}
+
+/**
+ * Readable text; `address` may give the number of a cell's address, else its expression is printed: `[rax+4]`. `place`
+ * says what surrounds it: a side of a comparison and an operand get parentheses where they need them.
+ */
+export function describeExpression(
+  e: Expression,
+  address: (load: Load) => bigint | null,
+  place: 'whole' | 'side' | 'operand' = 'whole',
+): string {
   switch (e.kind) {
     case 'constant':
       return e.value.toString(16);
@@ -287,17 +305,22 @@ export function describeExpression(e: Expression, address: (load: Load) => bigin
       return `[${where === null ? describeExpression(e.address, address) : where.toString(16)}]`;
     }
     case 'operation': {
-      const left = describeExpression(e.left, address, true);
       if (e.right === null) {
-        if (e.operator === 'trunc') return `(${left} & ${bitMask(e.size).toString(16)})`;
-        return e.operator === 'sext' ? `signed ${left}` : left;
+        if (e.operator === 'trunc') {
+          const name = e.left.kind === 'register' ? partName(e.left.name, e.size) : null;
+          return name ?? `(${describeExpression(e.left, address, 'operand')} & ${bitMask(e.size).toString(16)})`;
+        }
+        const inner = describeExpression(e.left, address, e.operator === 'sext' ? 'operand' : place);
+        return e.operator === 'sext' ? `signed ${inner}` : inner;
       }
+      const left = describeExpression(e.left, address, 'operand');
       if (e.operator === 'add' && e.right.kind === 'constant') {
         const offset = BigInt.asIntN(e.size * 8, e.right.value);
-        return `${left}${offset < 0n ? '-' : '+'}${(offset < 0n ? -offset : offset).toString(16)}`;
+        const sum = `${left}${offset < 0n ? '-' : '+'}${(offset < 0n ? -offset : offset).toString(16)}`;
+        return place === 'operand' ? `(${sum})` : sum;
       }
-      const text = `${left} ${SYMBOLS[e.operator]} ${describeExpression(e.right, address, true)}`;
-      return nested ? `(${text})` : text;
+      const text = `${left} ${SYMBOLS[e.operator]} ${describeExpression(e.right, address, 'operand')}`;
+      return place === 'whole' ? text : `(${text})`;
     }
   }
 }
