@@ -253,11 +253,13 @@ export function fakeTarget(options: FakeTargetOptions): Target {
     memoryOf: () => memory,
     layouts: { table: options.types, trust: 'exact', how: 'made up for a test' },
     kdbg: null,
+    kdbgNote: '',
     build: null,
     modules,
     unloadedModules: [],
     kernel: modules.find((m) => m.name === 'nt') ?? null,
     moduleAt,
+    userModules: () => [],
     nameOf,
     resolve(name) {
       const [left, right] = name.includes('!') ? (name.split('!') as [string, string]) : ['', name];
