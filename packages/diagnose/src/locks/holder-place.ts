@@ -7,7 +7,7 @@ export type HolderPlace =
   | {
       readonly kind: 'own-live';
       readonly aboveSp: bigint;
-      readonly belowBase: bigint;
+      readonly belowBase: bigint | null;
       readonly trapFrame: bigint | null;
     }
   /** In the waiter's own stack, below every frame: whoever put it there has returned. */
@@ -27,7 +27,8 @@ export type HolderPlace =
       readonly live: boolean | null;
     }
   | { readonly kind: 'prcb'; readonly processor: number; readonly index: number }
-  | { readonly kind: 'elsewhere' };
+  /** On no known stack. `near`: the waiter's own stack bounds are unknown, and it lies close to its stack pointer. */
+  | { readonly kind: 'elsewhere'; readonly near: boolean };
 
 export interface Waiter {
   readonly processor: Processor;
@@ -36,6 +37,9 @@ export interface Waiter {
   readonly frames: readonly Frame[];
   readonly stack: KnownStack | null;
 }
+
+/** Kernel stacks are at most 0x12000 bytes on x64. */
+const STACK_REACH = 0x12000n;
 
 export function placeOf(target: Target, waiter: Waiter, address: bigint, stack: KnownStack | null): HolderPlace {
   const own = waiter.stack;
@@ -52,7 +56,22 @@ export function placeOf(target: Target, waiter: Waiter, address: bigint, stack: 
       trapFrame: crossed?.trapFrame ?? null,
     };
   }
-  if (stack === null) return { kind: 'elsewhere' };
+  if (own === null && address >= sp) {
+    // The thread, and with it the stack's bounds, could not be read: frames of the walk still show what is live.
+    const last = waiter.frames.find(
+      (frame) => frame.extent !== null && address >= frame.extent.low && address < frame.extent.high,
+    );
+    if (last !== undefined) {
+      const crossed = waiter.frames.find(
+        (frame) => frame.trapFrame !== null && frame.trapFrame > sp && frame.trapFrame < address,
+      );
+      return { kind: 'own-live', aboveSp: address - sp, belowBase: null, trapFrame: crossed?.trapFrame ?? null };
+    }
+  }
+  if (stack === null) {
+    const distance = address > sp ? address - sp : sp - address;
+    return { kind: 'elsewhere', near: own === null && distance < STACK_REACH };
+  }
   // Frames of one walk may join several stacks (DPC over thread): the entry is live if a frame of this walk holds it.
   const onChain = waiter.frames.some(
     (frame) => frame.extent !== null && address >= frame.extent.low && address < frame.extent.high,
@@ -71,7 +90,7 @@ export function placeOf(target: Target, waiter: Waiter, address: bigint, stack: 
   if (other !== undefined) return { kind: 'other-processor', processor: other, stack, live: liveIn(stack, address) };
   const holder = stack.thread === null ? null : target.thread(stack.thread);
   if (holder !== null) return { kind: 'other-thread', thread: holder, stack, live: liveIn(stack, address) };
-  return { kind: 'elsewhere' };
+  return { kind: 'elsewhere', near: false };
 }
 
 function liveIn(stack: KnownStack, address: bigint): boolean | null {

@@ -198,7 +198,7 @@ function byPlace(
       stackEvidence(
         site,
         evidence,
-        `entry ${entry} lies inside this thread's own stack ${range(diagnosis, site)}, 0x${place.aboveSp.toString(16)} above ${target.pointerSize === 4 ? 'ESP' : 'RSP'} and 0x${place.belowBase.toString(16)} below the base: in the part that older frames still use`,
+        `entry ${entry} lies inside this thread's own stack ${range(diagnosis, site)}, 0x${place.aboveSp.toString(16)} above ${target.pointerSize === 4 ? 'ESP' : 'RSP'}${place.belowBase === null ? ', inside a frame of its walk' : ` and 0x${place.belowBase.toString(16)} below the base`}: in the part that older frames still use`,
       );
       if (place.trapFrame !== null)
         return acrossLevels(
@@ -336,6 +336,16 @@ function byPlace(
       };
     }
     case 'elsewhere':
+      if (place.near) {
+        return {
+          ...base,
+          verdict: 'undetermined',
+          confidence: 'possible',
+          why: `The predecessor ${entry} lies close to the stack pointer of the spinning code, but the bounds of that stack could not be read: whose it is cannot be told.`,
+          assumptions: [],
+          wouldChange: ['the bounds of the stack of the spinning thread'],
+        };
+      }
       return {
         ...base,
         verdict: 'held-elsewhere',
