@@ -105,3 +105,4 @@ _HalpIRQLtoTPR:
     records @KeReleaseInStackQueuedSpinLock@4
     records @KfAcquireSpinLock@4
     records @KfReleaseSpinLock@8
+    .cv_stringtable

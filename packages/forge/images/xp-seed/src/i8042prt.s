@@ -71,3 +71,4 @@ function _DriverEntry@8, 0x7900, T, 8
     .long 4
     records _I8042KeyboardInterruptService@8
     records _I8xProcessCrashDump@12
+    .cv_stringtable

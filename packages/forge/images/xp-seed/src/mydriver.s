@@ -156,3 +156,4 @@ function _DriverEntry@8, 0x2900, T, 8
     records _ProcessQueue@4
     records _ParseFrame@8
     records _RcvData@8
+    .cv_stringtable

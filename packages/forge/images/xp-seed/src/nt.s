@@ -430,3 +430,4 @@ function _IopXxxControlFile@44, 0x9e800, P, 44
     records _NtDeviceIoControlFile@40
     records _IopSynchronousServiceTail@28
     records _IopXxxControlFile@44
+    .cv_stringtable
