@@ -105,13 +105,15 @@ function link(set, image) {
   const sizes = new Map(first.map((s) => [s.name, Math.ceil(s.size / 0x1000) * 0x1000]));
   // Custom sections follow the standard ones in the order of their names; .reloc comes last.
   let at = 0;
-  for (const s of first) if (!sizes.has(s.name) || !wanted.some(([name]) => name === s.name)) {
-    if (s.name !== '.reloc') at = Math.max(at, s.rva + (sizes.get(s.name) ?? 0));
-  }
+  for (const s of first)
+    if (!sizes.has(s.name) || !wanted.some(([name]) => name === s.name)) {
+      if (s.name !== '.reloc') at = Math.max(at, s.rva + (sizes.get(s.name) ?? 0));
+    }
   let pads = '';
   for (const [name, place] of wanted) {
     const rva = hex(place);
-    if (rva < at) fail(`${image.file}: section ${name} cannot lie at ${place}, what is before it ends at ${at.toString(16)}`);
+    if (rva < at)
+      fail(`${image.file}: section ${name} cannot lie at ${place}, what is before it ends at ${at.toString(16)}`);
     if (rva > at) pads += `.section ${name.slice(0, -1)}a,"bw"\n.zero 0x${(rva - at).toString(16)}\n`;
     at = rva + (sizes.get(name) ?? 0);
   }
@@ -211,9 +213,13 @@ function writeSet(images, to, version) {
     copyFileSync(join(WORK, image.pdb), join(to, image.pdb));
     const symbols = symbolsOf(join(WORK, `${image.name}.map`), BigInt(`0x${image.base}`));
     files[image.file] = {
-      sha256: createHash('sha256').update(readFileSync(join(to, image.file))).digest('hex'),
+      sha256: createHash('sha256')
+        .update(readFileSync(join(to, image.file)))
+        .digest('hex'),
       pdb: image.pdb,
-      pdbSha256: createHash('sha256').update(readFileSync(join(to, image.pdb))).digest('hex'),
+      pdbSha256: createHash('sha256')
+        .update(readFileSync(join(to, image.pdb)))
+        .digest('hex'),
       symbols: Object.fromEntries([...symbols].sort((a, b) => hex(a[1]) - hex(b[1]))),
     };
   }

@@ -15,7 +15,8 @@ for (let i = 2; i < process.argv.length; i++) {
   if (process.argv[i] === '--out') out = process.argv[++i];
   else wanted.push(process.argv[i]);
 }
-const sets = wanted.length > 0 ? wanted : readdirSync(images).filter((name) => readdirSync(join(images, name)).includes('src'));
+const sets =
+  wanted.length > 0 ? wanted : readdirSync(images).filter((name) => readdirSync(join(images, name)).includes('src'));
 
 function tool(cwd, command, args) {
   const result = spawnSync(command, args, { cwd, encoding: 'utf8' });
@@ -46,7 +47,9 @@ function buildSet(name) {
       const objects = [];
       for (const [index, file] of [image.source].flat().entries()) {
         const object = `${stem}_${index}.obj`;
-        const flags = file.endsWith('.c') ? (set.cflags ?? []) : (image.defines ?? []).map((define) => `-Wa,--defsym,${define}=1`);
+        const flags = file.endsWith('.c')
+          ? (set.cflags ?? [])
+          : (image.defines ?? []).map((define) => `-Wa,--defsym,${define}=1`);
         tool(work, 'clang-19', [`--target=${set.target}`, ...flags, '-c', file, '-o', object]);
         objects.push(object);
       }
@@ -54,11 +57,27 @@ function buildSet(name) {
       for (const [dll, names] of Object.entries(image.imports ?? {})) {
         const library = `${stem}_${dll.replace(/\W/g, '_')}.lib`;
         const listed = x86 ? names.map((symbol) => symbol.replace(/^_/, '')) : names;
-        writeFileSync(join(work, 'import.def'), `LIBRARY "${image.importedAs?.[dll] ?? dll}"\nEXPORTS\n${listed.map((symbol) => `  ${symbol}\n`).join('')}`);
-        tool(work, 'llvm-dlltool-19', ['-m', x86 ? 'i386' : machine === 'x64' ? 'i386:x86-64' : 'arm64', '-k', '-d', 'import.def', '-l', library]);
+        writeFileSync(
+          join(work, 'import.def'),
+          `LIBRARY "${image.importedAs?.[dll] ?? dll}"\nEXPORTS\n${listed.map((symbol) => `  ${symbol}\n`).join('')}`,
+        );
+        tool(work, 'llvm-dlltool-19', [
+          '-m',
+          x86 ? 'i386' : machine === 'x64' ? 'i386:x86-64' : 'arm64',
+          '-k',
+          '-d',
+          'import.def',
+          '-l',
+          library,
+        ]);
         libraries.push(library);
       }
-      writeFileSync(join(work, 'exports.def'), `EXPORTS\n${Object.entries(image.exports ?? {}).map(([exported, symbol]) => `  ${exported}=${symbol}\n`).join('')}`);
+      writeFileSync(
+        join(work, 'exports.def'),
+        `EXPORTS\n${Object.entries(image.exports ?? {})
+          .map(([exported, symbol]) => `  ${exported}=${symbol}\n`)
+          .join('')}`,
+      );
       tool(work, 'lld-link-19', [
         ...(image.exports ? ['/dll', '/def:exports.def'] : []),
         `/machine:${machine}`,
@@ -79,7 +98,9 @@ function buildSet(name) {
       const publics = tool(work, 'llvm-pdbutil-19', ['dump', '-publics', '-section-headers', image.pdb]);
       manifest.files[image.file] = { sha256: '', pdb: image.pdb, symbols: symbolMap(publics, x86) };
       for (const file of [image.file, image.pdb]) copyFileSync(join(work, file), join(target, file));
-      manifest.files[image.file].sha256 = createHash('sha256').update(readFileSync(join(target, image.file))).digest('hex');
+      manifest.files[image.file].sha256 = createHash('sha256')
+        .update(readFileSync(join(target, image.file)))
+        .digest('hex');
     }
     writeFileSync(join(target, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
   } finally {
@@ -89,11 +110,18 @@ function buildSet(name) {
 
 /** Undecorated public names by RVA in hex. */
 function symbolMap(text, x86) {
-  const sections = [...text.matchAll(/SECTION HEADER #(\d+)[\s\S]*?([0-9A-F]+) virtual address/g)].map(([, , rva]) => Number.parseInt(rva, 16));
+  const sections = [...text.matchAll(/SECTION HEADER #(\d+)[\s\S]*?([0-9A-F]+) virtual address/g)].map(([, , rva]) =>
+    Number.parseInt(rva, 16),
+  );
   const entries = [...text.matchAll(/S_PUB32 .*?`(.*?)`\s*\n\s*flags = .*?, addr = (\d+):(\d+)/g)]
-    .map(([, name, section, offset]) => [x86 ? plain(name) : name, (sections[Number(section) - 1] ?? 0) + Number(offset)])
+    .map(([, name, section, offset]) => [
+      x86 ? plain(name) : name,
+      (sections[Number(section) - 1] ?? 0) + Number(offset),
+    ])
     .filter(([name]) => !name.startsWith('_imp_') && !name.startsWith('__imp_') && !/^_*(NULL|IMPORT)_/.test(name));
-  return Object.fromEntries(entries.sort((a, b) => a[1] - b[1] || (a[0] < b[0] ? -1 : 1)).map(([name, rva]) => [name, rva.toString(16)]));
+  return Object.fromEntries(
+    entries.sort((a, b) => a[1] - b[1] || (a[0] < b[0] ? -1 : 1)).map(([name, rva]) => [name, rva.toString(16)]),
+  );
 }
 
 for (const name of sets) buildSet(name);

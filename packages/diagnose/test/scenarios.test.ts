@@ -40,7 +40,7 @@ function check(report: Report, expected: Expectation): void {
 }
 
 describe('scenarios', () => {
-  for (const name of scenarios.names().sort()) {
+  for (const name of [...scenarios.names()].sort()) {
     const scenario = scenarioNamed(name);
     const wanted = expectations(scenario.expect);
     if (wanted.length === 0) continue;

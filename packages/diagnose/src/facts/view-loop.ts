@@ -156,6 +156,7 @@ function viewExecution(target: Target, analysis: LoopAnalysis): LoopView['execut
 /** EFLAGS as a witness of what the processor itself saw last. */
 function witnessText(analysis: LoopAnalysis): LoopView['flags'] {
   const { witness } = analysis;
+  if (!witness.decides) return { agree: null, text: 'EFLAGS were set by something that decides no exit: no witness' };
   if (witness.verdict === null)
     return { agree: null, text: `EFLAGS do not tell what the last test saw: ${witness.why}` };
   const flags = (witness.captured ?? 0).toString(16).padStart(8, '0');
