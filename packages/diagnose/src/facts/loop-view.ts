@@ -17,6 +17,8 @@ export interface ExitView {
   readonly branch: bigint;
   /** `leaves when ([a07be204] & 1) == 0`. */
   readonly condition: string;
+  /** `bit 0 of [a07be204] clear`, where the condition is one bit of one cell. */
+  readonly needs: string | null;
   readonly cells: readonly WaitCell[];
   /** Would it be taken with what was captured? */
   readonly taken: boolean | null;

@@ -62,6 +62,7 @@ function viewExit(target: Target, analysis: LoopAnalysis, exit: ExitAnalysis): E
   return {
     branch: exit.exit.from,
     condition: exit.text,
+    needs: needsOf(target, exit),
     cells,
     taken: exit.taken,
     invariant:
@@ -73,6 +74,16 @@ function viewExit(target: Target, analysis: LoopAnalysis, exit: ExitAnalysis): E
       ),
     mayBeStored: analysis.stores.some((store) => store.reaches !== 'no' && !store.atomic),
   };
+}
+
+function needsOf(target: Target, exit: ExitAnalysis): string | null {
+  const only =
+    exit.alternatives.length === 1 && exit.alternatives[0]?.length === 1 ? exit.alternatives[0][0] : undefined;
+  const test = only?.test;
+  if (test == null || test.cell.address === null || test.value !== 0n) return null;
+  const bit = test.mask > 0n && (test.mask & (test.mask - 1n)) === 0n ? test.mask.toString(2).length - 1 : null;
+  if (bit === null || (test.relation !== 'eq' && test.relation !== 'ne')) return null;
+  return `bit ${bit} of [${test.cell.address.toString(16).padStart(target.pointerSize * 2, '0')}] ${test.relation === 'eq' ? 'clear' : 'set'}`;
 }
 
 function viewCell(target: Target, cell: LoopCell, mask: bigint | null): WaitCell | null {

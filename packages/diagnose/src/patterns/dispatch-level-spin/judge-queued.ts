@@ -226,7 +226,7 @@ function byPlace(
         holderFrame: frame,
         verdict: 'self-deadlock',
         confidence: lowered === null && wait.oldIrql === null && site.loop.frameIndex > 0 ? 'strong' : 'proven',
-        why: `Only the owner of the predecessor ${entry} can clear the bit, and that entry lies in the live part of this thread's own stack: the thread waits for itself, and no other processor can ever hand the lock over. ${mechanism(diagnosis, site.waiter.frames, wait.lock, holder.address, frame)}`,
+        why: `Only the owner of the predecessor ${entry} can clear the bit, and that entry is in this thread's own stack, 0x${place.aboveSp.toString(16)} above ${target.pointerSize === 4 ? 'ESP' : 'RSP'}, where older frames live: the thread waits for itself, and no other processor can ever hand the lock over. ${mechanism(diagnosis, site.waiter.frames, wait.lock, holder.address, frame)}`,
         assumptions: [],
         wouldChange: [clearBit, `a Lock field of the predecessor other than ${a(wait.lock)} with or without OWNER`],
       };

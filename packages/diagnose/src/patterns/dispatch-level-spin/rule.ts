@@ -161,7 +161,7 @@ function exitText(loop: LoopView): string {
           : `it holds ${cell.value.toString(16).padStart(cell.size * 2, '0')}`,
       )
       .join(', ');
-    return `${exit.condition}${held === '' ? '' : `; ${held}`}`;
+    return `${exit.needs === null ? exit.condition : `needs ${exit.needs}`}${held === '' ? '' : `; ${held}`}`;
   });
   const flags =
     loop.flags.agree === true
@@ -169,7 +169,7 @@ function exitText(loop: LoopView): string {
       : loop.flags.agree === false
         ? ', but EFLAGS say that it has changed'
         : '';
-  return `${exits.length === 1 ? 'Its one exit' : `Its ${exits.length} exits`}: ${parts.join('; ')}${flags}.`;
+  return `${exits.length === 1 ? 'Its one exit' : `Its ${exits.length} exits`}${exits.length === 1 && exits[0]?.needs !== null ? ' ' : ': '}${parts.join('; ')}${flags}.`;
 }
 
 function describeContext(diagnosis: Diagnosis, site: SpinSite, evidence: Evidence): void {
