@@ -29,14 +29,17 @@ export function fail(message) {
   process.exit(1);
 }
 
-/** `npm ci` when node_modules is absent or older than the lock file. */
+/**
+ * Installs by the lock file when node_modules is absent or older than it. Not `npm ci`: npm 11.19 writes lock files without
+ * the optional packages of other platforms, and its own `npm ci` then refuses them.
+ */
 export function installPackages() {
   const [major, minor] = process.versions.node.split('.').map(Number);
   if (major < 20 || (major === 20 && minor < 19))
     fail(`dumpscope needs Node >= 20.19, this is ${process.versions.node}`);
   const stamp = join(root, 'node_modules', '.package-lock.json');
   if (existsSync(stamp) && statSync(stamp).mtimeMs >= statSync(join(root, 'package-lock.json')).mtimeMs) return;
-  run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']);
+  run('npm', ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']);
 }
 
 export function node(script, args = [], options = {}) {
