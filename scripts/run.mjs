@@ -18,10 +18,10 @@ export function run(command, args, options = {}) {
   if (result.status !== 0) fail(`${[command, ...args].join(' ')} ended with status ${result.status ?? result.signal}`);
 }
 
-/** True where the program answers `--version`. */
+/** True where the program can be started; what it says to `--version` does not matter (7zz takes it for a mistake). */
 export function has(program) {
   const result = spawnSync(program, ['--version'], { stdio: 'ignore', shell: process.platform === 'win32' });
-  return !result.error && result.status === 0;
+  return !result.error && result.status !== 127;
 }
 
 export function fail(message) {
