@@ -14,7 +14,6 @@ import { viewLoop } from './view-loop.ts';
 export interface SpinSite {
   readonly waiter: Waiter;
   readonly loop: LoopView;
-  readonly siblings: FactKey<readonly SpinSite[]>;
 }
 
 export interface Unexamined {
@@ -102,7 +101,7 @@ function examine(
         frame,
         frame.index === 0 ? registers : { ...frame.registers, pc: around.pc },
       );
-      if (view !== null && holds(view)) return { sites: [{ waiter, loop: view, siblings: spinSites }] };
+      if (view !== null && holds(view)) return { sites: [{ waiter, loop: view }] };
     }
   }
   return { sites: [] };

@@ -3,9 +3,10 @@ import type { Diagnosis } from '../../engine/diagnosis.ts';
 import type { Evidence } from '../../engine/evidence.ts';
 import { address, list, plural } from '../../engine/words.ts';
 import type { WaitCell } from '../../facts/loop-view.ts';
-import type { SpinSite } from '../../facts/spin-sites.ts';
+import { type SpinSite, spinSites } from '../../facts/spin-sites.ts';
 import { findHolders, type Holder, type HolderSearch } from '../../locks/holders.ts';
-import { busyElsewhere, type Judgement } from './judgement.ts';
+import { waitCycle } from '../../locks/spin-graph.ts';
+import { busyElsewhere, type Judgement, lockOrder } from './judgement.ts';
 
 export function judgeWord(diagnosis: Diagnosis, site: SpinSite, cell: WaitCell, evidence: Evidence): Judgement {
   const { target } = diagnosis;
@@ -111,15 +112,15 @@ function held(
     case 'processor': {
       const other = holder.processor;
       const number = other?.number ?? -1;
-      const spin = diagnosis.fact(site.siblings).find((sibling) => sibling.waiter.processor.number === number);
-      const waitsForUs = spin !== undefined && findHoldersOf(diagnosis, spin, site);
+      const spin = diagnosis.fact(spinSites).find((sibling) => sibling.waiter.processor.number === number);
+      const cycle = waitCycle(diagnosis, site);
+      if (cycle !== null) return lockOrder(base, cycle, sure ? 'strong' : 'likely', `a lock word of 0 at ${where}`);
       return {
         ...base,
-        verdict: waitsForUs ? 'lock-order-deadlock' : spin !== undefined ? 'holder-stuck' : 'held-elsewhere',
-        confidence: waitsForUs && sure ? 'strong' : 'likely',
-        why: waitsForUs
-          ? `Processor ${number} holds this lock in ${name} ${paths} and spins on a lock that this processor holds: each waits for the other.`
-          : spin !== undefined
+        verdict: spin !== undefined ? 'holder-stuck' : 'held-elsewhere',
+        confidence: 'likely',
+        why:
+          spin !== undefined
             ? `Processor ${number} holds the lock in ${name} ${paths} and cannot leave a loop itself: the root is there.`
             : `Processor ${number} holds the lock in ${name} ${paths}; it is executing and can still release it.`,
         assumptions: sure ? [] : ['the path that holds the lock was taken'],
@@ -136,16 +137,6 @@ function held(
         wouldChange,
       };
   }
-}
-
-/** True where the lock that `other` waits for is held by the processor of `site`. */
-function findHoldersOf(diagnosis: Diagnosis, other: SpinSite, site: SpinSite): boolean {
-  const cell = other.loop.exits[0]?.cells[0];
-  if (cell === undefined) return false;
-  const search = findHolders(diagnosis, other.waiter, cell.address, other.loop.frameIndex);
-  return search.holders.some(
-    (holder) => holder.processor?.number === site.waiter.processor.number && holder.by === 'processor',
-  );
 }
 
 function nobody(

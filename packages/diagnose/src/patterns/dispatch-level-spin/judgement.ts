@@ -42,3 +42,24 @@ export function busyElsewhere(diagnosis: Diagnosis, site: SpinSite): readonly Pr
     (processor) => processor.number !== site.waiter.processor.number && processor.idle !== true,
   );
 }
+
+/** Each processor of the cycle holds what the one before it waits for. */
+export function lockOrder(
+  base: Pick<Judgement, 'lock' | 'holderFrame' | 'downstream'>,
+  cycle: readonly number[],
+  confidence: Confidence,
+  wouldChange: string,
+): Judgement {
+  const chain = [...cycle, cycle[0] ?? 0].map((number) => `processor ${number}`).join(' waits for ');
+  return {
+    ...base,
+    verdict: 'lock-order-deadlock',
+    confidence,
+    why: `A cycle of spinning processors: ${chain}. Each holds the lock that the one before it asks for, so none can go on.`,
+    assumptions:
+      confidence === 'strong'
+        ? ['the holding frames are where their locks were taken']
+        : ['the holding frames could be told only in part'],
+    wouldChange: [wouldChange, 'any processor of the cycle not spinning'],
+  };
+}

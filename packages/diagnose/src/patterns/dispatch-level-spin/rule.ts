@@ -4,10 +4,9 @@ import type { Evidence } from '../../engine/evidence.ts';
 import { address, irqlName, json } from '../../engine/words.ts';
 import type { LoopView } from '../../facts/loop-view.ts';
 import { type SpinSite, spinSites } from '../../facts/spin-sites.ts';
-import { knownStacks } from '../../facts/stacks.ts';
 import { spinningSince } from '../../facts/times.ts';
 import { containerOf } from '../../locks/container.ts';
-import { identifyQueuedWait } from '../../locks/queue-entry.ts';
+import { queuedWaitOf } from '../../locks/spin-graph.ts';
 import { blankFinding } from '../../report/blank.ts';
 import type { Finding } from '../../report/report.ts';
 import { blameOf, clearedFor } from './blame.ts';
@@ -132,16 +131,8 @@ function judge(diagnosis: Diagnosis, site: SpinSite): Finding | null {
 }
 
 function judgement_(diagnosis: Diagnosis, site: SpinSite, evidence: Evidence): Judgement | null {
-  const { target } = diagnosis;
-  const stacks = diagnosis.fact(knownStacks);
-  for (const exit of site.loop.exits) {
-    for (const cell of exit.cells) {
-      // The Lock field of a queue entry is tested at bit 0, with any operand width.
-      if (cell.mask !== null && (cell.mask & 1n) === 0n) continue;
-      const wait = identifyQueuedWait(target, stacks, cell.address, site.waiter.registers);
-      if (wait !== null) return judgeQueued(diagnosis, site, wait, evidence);
-    }
-  }
+  const wait = queuedWaitOf(diagnosis, site);
+  if (wait !== null) return judgeQueued(diagnosis, site, wait, evidence);
   if (site.loop.lockCell !== null) return judgeWord(diagnosis, site, site.loop.lockCell, evidence);
   return judgeLoop(diagnosis, site, evidence);
 }

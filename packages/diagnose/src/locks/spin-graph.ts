@@ -1,0 +1,53 @@
+/** Who holds what each spinning processor waits for, as edges between processors; cycles are lock-order deadlocks. */
+import type { Diagnosis } from '../engine/diagnosis.ts';
+import { type SpinSite, spinSites } from '../facts/spin-sites.ts';
+import { knownStacks } from '../facts/stacks.ts';
+import { placeOf } from './holder-place.ts';
+import { findHolders } from './holders.ts';
+import { identifyQueuedWait, type QueuedWait } from './queue-entry.ts';
+
+/** The queued wait of a site, read from whichever exit waits for bit 0 of a cell. */
+export function queuedWaitOf(diagnosis: Diagnosis, site: SpinSite): QueuedWait | null {
+  const stacks = diagnosis.fact(knownStacks);
+  for (const exit of site.loop.exits) {
+    for (const cell of exit.cells) {
+      // The Lock field of a queue entry is tested at bit 0, with any operand width.
+      if (cell.mask !== null && (cell.mask & 1n) === 0n) continue;
+      const wait = identifyQueuedWait(diagnosis.target, stacks, cell.address, site.waiter.registers);
+      if (wait !== null) return wait;
+    }
+  }
+  return null;
+}
+
+/** The other processor that holds the lock which `site` waits for; null where none is known to. */
+export function holdingProcessor(diagnosis: Diagnosis, site: SpinSite): number | null {
+  const wait = queuedWaitOf(diagnosis, site);
+  if (wait !== null) {
+    if (wait.holder === null) return null;
+    if (wait.holder.slot !== null) return wait.holder.slot.processor;
+    const place = placeOf(diagnosis.target, site.waiter, wait.holder.address, wait.holder.stack);
+    return place.kind === 'other-processor' && place.live !== false ? place.processor.number : null;
+  }
+  if (site.loop.lockCell === null) return null;
+  const search = findHolders(diagnosis, site.waiter, site.loop.lockCell.address, site.loop.frameIndex);
+  return (
+    search.holders.find((holder) => holder.by === 'processor' && holder.held === 'on-all-paths')?.processor?.number ??
+    null
+  );
+}
+
+/** Processors of the cycle of waits that `site` is part of, itself first; null where its chain ends elsewhere. */
+export function waitCycle(diagnosis: Diagnosis, site: SpinSite): readonly number[] | null {
+  const sites = diagnosis.fact(spinSites);
+  const start = site.waiter.processor.number;
+  const path: number[] = [];
+  let at: SpinSite | undefined = site;
+  while (at !== undefined && !path.includes(at.waiter.processor.number)) {
+    path.push(at.waiter.processor.number);
+    const next = holdingProcessor(diagnosis, at);
+    if (next === start && path.length > 1) return path;
+    at = next === null ? undefined : sites.find((candidate) => candidate.waiter.processor.number === next);
+  }
+  return null;
+}
