@@ -270,8 +270,7 @@ function symbolFiles(m: Machine, images: ImageProvider): SymbolFile[] {
   for (const module of m.modules) {
     if (module.file === null) continue;
     out.set(module.file.name, { name: module.file.name, bytes: module.file.bytes });
-    // A shifted nt is another build than its PDB describes.
-    if (module.file.pdb === null || (module.key === 'nt' && m.scenario.kdbg?.shift !== undefined)) continue;
+    if (module.file.pdb === null) continue;
     const pdb = images.read(`${m.scenario.images ?? ''}/${module.file.pdb}`);
     if (pdb === undefined)
       throw new ForgeError(`image set ${m.scenario.images ?? ''}: file ${module.file.pdb} is missing`);

@@ -141,14 +141,13 @@ export class Machine {
     return module.base + BigInt(rva);
   }
 
-  /** Address of an nt name: the image's own symbol, else the build's table. `kdbg.shift` moves the latter's variables. */
+  /** Address of an nt name: the image's own symbol, else the build's table, moved by `kdbg.shift`. */
   global(name: string): bigint | undefined {
     const nt = this.nt;
     const own = nt.symbols.get(name);
+    if (own !== undefined) return nt.base + BigInt(own);
     const table = this.layout.kernel.global(name);
-    if (own !== undefined && (table === undefined || this.#shift === 0n)) return nt.base + BigInt(own);
-    if (table === undefined) return undefined;
-    return nt.base + BigInt(table) + this.#shift;
+    return table === undefined ? undefined : nt.base + BigInt(table) + this.#shift;
   }
 
   thread(name: string): ForgedThread {

@@ -45,7 +45,7 @@ function writeProcessor(m: Machine, cpu: ForgedProcessor): SavedProcessor {
   set('NestingLevel', 0);
   const vendor = w.at('_KPRCB', prcb, 'VendorString');
   if (vendor !== undefined) w.bytes(vendor, asciiBytes('GenuineIntel'));
-  set('IpiFrozen', spec.state === 'frozen' ? 2 : spec.state === 'bugchecking' ? 4 : 0);
+  set('IpiFrozen', spec.state === 'frozen' ? 2 : 0); // 0 on the bugchecking one of every real dump
   if (spec.debuggerSavedIrql !== undefined) set('DebuggerSavedIRQL', spec.debuggerSavedIrql);
   else if (spec.state === 'bugchecking') set('DebuggerSavedIRQL', spec.irql ?? 0);
   emptyLists(m, cpu);
@@ -192,9 +192,11 @@ function writeState(m: Machine, cpu: ForgedProcessor, where: string): SavedProce
   const registers = m.registers(spec.context, `${where}.context`);
   const context = buildContext(arch, registers);
   const frame = w.at('_KPRCB', prcb, 'ProcessorState.ContextFrame');
-  if (frame !== undefined) w.bytes(frame, context);
-  // From Windows 7 on the freeze path also saves through this pointer; the record lies outside the PRCB.
-  if (m.layout.find('_KPRCB', 'Context') !== undefined) {
+  const indirect = m.layout.find('_KPRCB', 'Context') !== undefined;
+  // The freeze path saves through PRCB.Context; in real dumps of 9600 and 19041 the frame inside the PRCB stays zero
+  // on every processor, the bugchecking one included.
+  if (frame !== undefined && (!indirect || m.build < 9200)) w.bytes(frame, context);
+  if (indirect) {
     const at = m.system.take(context.length + 0x10, 0x10);
     w.bytes(at, context);
     w.set('_KPRCB', prcb, 'Context', at);

@@ -48,7 +48,6 @@ export class PageTables {
   readonly format: PagingFormat;
   readonly pages: Page[] = [];
   readonly #roots: TableNode[] = [];
-  readonly #shared: TableNode[] = [];
   readonly #nodes: { node: TableNode; user: boolean }[] = [];
   readonly #prototypes = new Map<Mapping, bigint>();
   #packed: { page: Page; next: number } | null = null;

@@ -1,0 +1,135 @@
+import { bytesSource, type DumpKind, Memory, openDump, pa } from '@dumpscope/core';
+import { describe, expect, it } from 'vitest';
+import { builtinKernelLayout, forge, loadScenario, type Scenario } from '../src/index.ts';
+import { Layout } from '../src/kernel/layout.ts';
+import { type ReadDump, readDump, walkList } from './reader.ts';
+import { images, scenarios } from './shipped.ts';
+
+const KINDS: readonly DumpKind[] = [
+  'full',
+  'kernel-summary',
+  'bitmap-full',
+  'bitmap-kernel',
+  'automatic',
+  'range-kernel',
+  'range-kernel-user',
+  'range-full',
+];
+
+function kindsOf(scenario: Scenario): readonly DumpKind[] {
+  return scenario.arch === 'x86' ? KINDS.filter((kind) => !kind.startsWith('range')) : KINDS;
+}
+
+function layoutOf(scenario: Scenario): Layout {
+  return new Layout(builtinKernelLayout(scenario.arch, scenario.build, scenario.pae !== false));
+}
+
+/** The machine behind KDBG, by the offsets of the build's layout. */
+function checkMachine(dump: ReadDump, scenario: Scenario): void {
+  const layout = layoutOf(scenario);
+  const off = (type: string, path: string): bigint => BigInt(layout.offset(type, path));
+  const view = new DataView(dump.bytes.buffer, dump.bytes.byteOffset);
+  const header = (at32: number, at64: number): bigint =>
+    dump.wide ? view.getBigUint64(at64, true) : BigInt(view.getUint32(at32, true));
+  const narrow = (value: bigint): bigint => (dump.wide ? value : value & 0xffffffffn);
+  const kdbgAt = header(0x60, 0x80);
+  const kdbg = dump.virtual(kdbgAt, 0x290);
+  if (kdbg === null) throw new Error('KDBG cannot be read');
+  const k = new DataView(kdbg.buffer);
+  expect(String.fromCharCode(...kdbg.subarray(0x10, 0x14))).toBe('KDBG');
+  const kernelBase = narrow(k.getBigUint64(0x18, true));
+  expect(dump.u32(kernelBase) & 0xffff).toBe(0x5a4d);
+  expect(narrow(k.getBigUint64(0x48, true))).toBe(header(0x18, 0x20));
+  expect(narrow(k.getBigUint64(0x50, true))).toBe(header(0x1c, 0x28));
+  // Modules: each entry's base has an MZ header (those that are resident) and its name is there.
+  const p = dump.wide ? 8n : 4n;
+  const modules = walkList(dump, header(0x18, 0x20));
+  expect(modules.length).toBeGreaterThanOrEqual(1);
+  expect(dump.pointer((modules[0] ?? 0n) + (dump.wide ? 0x30n : 0x18n))).toBe(kernelBase);
+  // Processors: number, current thread, its process, and the directory that the process says.
+  const block = narrow(k.getBigUint64(0x218, true));
+  const count = view.getUint32(dump.wide ? 0x34 : 0x24, true);
+  const seen = new Set<bigint>();
+  for (let i = 0; i < count; i++) {
+    const prcb = dump.pointer(block + BigInt(i) * p);
+    const thread = dump.pointer(prcb + off('_KPRCB', 'CurrentThread'));
+    expect(dump.u32(thread) & 0x7f).toBe(6);
+    const process = dump.pointer(thread + off('_ETHREAD', 'Tcb.ApcState.Process'));
+    expect(dump.u32(process) & 0x7f).toBe(3);
+    const dtb = dump.pointer(process + off('_EPROCESS', 'Pcb.DirectoryTableBase'));
+    // The kernel half reads the same through every process.
+    expect(dump.pointer(prcb + off('_KPRCB', 'CurrentThread'), dtb)).toBe(thread);
+    seen.add(prcb);
+  }
+  expect(seen.size).toBe(count);
+  // Processes and their threads, both lists; every thread leads back to its process.
+  const links = off('_EPROCESS', 'ActiveProcessLinks');
+  const processes = walkList(dump, header(0x1c, 0x28)).map((at) => at - links);
+  expect(processes.length).toBe(Object.keys({ System: 0, ...scenario.processes }).length);
+  for (const process of processes) {
+    const entry = off('_ETHREAD', 'ThreadListEntry');
+    for (const at of walkList(dump, process + off('_EPROCESS', 'ThreadListHead'))) {
+      expect(dump.pointer(at - entry + off('_ETHREAD', 'Tcb.ApcState.Process'))).toBe(process);
+    }
+    walkList(dump, process + off('_EPROCESS', 'Pcb.ThreadListHead'));
+  }
+}
+
+describe.each(scenarios.names().map((name) => ({ name })))('$name', ({ name }) => {
+  const base = loadScenario(name, scenarios);
+
+  it('holds the same machine in every container', { timeout: 60_000 }, () => {
+    const pages = new Map<number, Uint8Array>();
+    for (const kind of kindsOf(base)) {
+      const scenario: Scenario = { ...base, dump: kind };
+      const { bytes } = forge(scenario, images);
+      if (bytes === null) throw new Error('no bytes');
+      const dump = readDump(bytes, base.levels);
+      expect(dump.end).toBe(bytes.length);
+      // Page for page what the full dump holds.
+      for (const [pfn, at] of dump.pages) {
+        const page = bytes.subarray(at, at + 4096);
+        const known = pages.get(pfn);
+        if (kind === 'full') pages.set(pfn, page);
+        else if (known === undefined) throw new Error(`${kind}: frame ${pfn} is not in the full dump`);
+        else if (Buffer.compare(known, page) !== 0) throw new Error(`${kind}: frame ${pfn} differs`);
+      }
+      if (base.kdbg?.mode === undefined || base.kdbg.mode === 'plain') checkMachine(dump, scenario);
+      // A second opinion.
+      const opened = openDump(bytesSource(bytes));
+      expect(opened.problems).toEqual([]);
+      expect([opened.kind, opened.arch, opened.complete]).toEqual([kind, base.arch, true]);
+      expect(opened.physical?.pageCount).toBe(dump.pages.size);
+      for (const [pfn, at] of [...dump.pages].slice(0, 64)) {
+        const raw = new Uint8Array(16);
+        expect(opened.physical?.readInto(pa(pfn * 4096), raw)).toBe(16);
+        expect(raw).toEqual(new Uint8Array(bytes.subarray(at, at + 16)));
+      }
+    }
+  });
+
+  it('is the same every time, and a triage dump of it opens', () => {
+    const triage: Scenario = { ...base, dump: 'triage' };
+    const first = forge(triage, images).bytes;
+    const again = forge(triage, images).bytes;
+    if (first === null || again === null) throw new Error('no bytes');
+    expect(Buffer.compare(first, again)).toBe(0);
+    const opened = openDump(bytesSource(first));
+    expect(opened.problems).toEqual([]);
+    expect(opened.complete).toBe(true);
+    const listed = Object.values(base.modules).filter((m) => m.process === undefined && m.listed !== false);
+    expect(opened.triage?.drivers.length).toBe(listed.length);
+    // What the blocks say is what the full dump says.
+    const full = forge({ ...base, dump: 'full' }, images).bytes;
+    if (full === null) throw new Error('no bytes');
+    const reference = readDump(full, base.levels);
+    const memory = new Memory(opened.memory());
+    for (const block of opened.triage?.blocks ?? []) {
+      const expected = reference.virtual(block.address, block.size);
+      const found = memory.bytes(block.address, block.size);
+      if (expected === null || found === undefined || Buffer.compare(expected, found) !== 0) {
+        throw new Error(`block at ${block.address.toString(16)} differs`);
+      }
+    }
+  });
+});
