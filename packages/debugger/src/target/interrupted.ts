@@ -27,6 +27,8 @@ export interface InterruptInput {
   /** The PC is code that freezes processors, by name or because other busy processors stand at the same instruction. */
   readonly inFreezeCode: boolean;
   walk(): StackTrace;
+  /** A trap frame of kernel code on the stack of `registers`, by its shape; null when none stands out. */
+  scanForTrapFrame(): Va | null;
   trapFrame(address: bigint): Registers | null;
   contextRecord(address: bigint): Registers | null;
   /**
@@ -106,7 +108,8 @@ export function findInterrupted(input: InterruptInput): InterruptedContext {
     if (record !== undefined && second === registers.pc) return asSaved('context');
     const trap = firstTrap(input);
     if (trap !== null) return trap;
-    return asSaved('context');
+    const found = RAISED_IN_INTERRUPT.has(bugcheck.baseCode) ? scannedTrap(input) : null;
+    return found ?? asSaved('context');
   }
   if (isUserMode(registers)) return asSaved('context, user mode');
   // Frozen by NMI: the processor's own state lies below the frame that the NMI pushed.
@@ -116,6 +119,24 @@ export function findInterrupted(input: InterruptInput): InterruptedContext {
       return { ...trap, from: `${trap.from}, below ${input.stack === 'nmi' ? 'the NMI' : 'the freeze'}` };
   }
   return asSaved('context');
+}
+
+/** Bug checks that an ISR, an NMI or the clock raises: something was interrupted for them, wherever its frame is. */
+const RAISED_IN_INTERRUPT: ReadonlySet<number> = new Set([0xe2, 0x80, 0x133, 0x101, 0x1ca, 0x1cf, 0x1db]);
+
+/** The walk broke off before it: a trap frame by its shape alone. */
+function scannedTrap(input: InterruptInput): InterruptedContext | null {
+  const at = input.scanForTrapFrame();
+  const registers = at === null ? null : input.trapFrame(at);
+  if (at === null || registers === null || !input.isCode(registers.pc)) return null;
+  return {
+    registers,
+    from: `${registers.source} found by its shape on the stack`,
+    trapFrame: at,
+    byInterrupt: true,
+    handler: null,
+    interruptObject: null,
+  };
 }
 
 /** KINTERRUPT begins with Type 22 and its size, 1e4 bytes on XP and less than twice that on any x86 kernel. */

@@ -43,6 +43,7 @@ import { KernelThread } from './thread.ts';
 import { ThreadLists } from './thread-lists.ts';
 import { ThreadStacks } from './thread-stacks.ts';
 import { readTime } from './time.ts';
+import { scanForTrapFrame } from './trap-scan.ts';
 import { makePorts } from './unwind-ports.ts';
 import { isUserAddress, readUserSpace, type UserSpace } from './user-space.ts';
 
@@ -309,6 +310,10 @@ class OpenedTarget implements Target {
       triageNumber,
       thread: (address) => this.thread(address),
       nameOf: (address) => this.nameOf(address),
+      scanForTrapFrame: (sp) => {
+        const stack = this.stackAt(sp);
+        return stack === null ? null : scanForTrapFrame(this.arch, this.#ports.get(), sp, stack.base);
+      },
       isCode: (address) => this.#ports.get().place(address) === 'code',
       stackAt: (address) => this.stackAt(address),
       walk: (start) => this.walkStack(start, { limit: INTERRUPT_WALK }),

@@ -41,6 +41,7 @@ export interface ProcessorWorld {
   isCode(address: bigint): boolean;
   stackAt(address: bigint): StackRange | null;
   walk(start: Registers): StackTrace;
+  scanForTrapFrame(sp: Va): Va | null;
   trapFrame(address: bigint): Registers | null;
   contextRecord(address: bigint): Registers | null;
   processors(): readonly KernelProcessor[];
@@ -149,6 +150,7 @@ export class KernelProcessor implements Processor {
       stack: this.#stackOf(registers.sp)?.kind ?? 'unknown',
       inFreezeCode: this.#inFreezeCode(registers),
       walk: () => world.walk(registers),
+      scanForTrapFrame: () => world.scanForTrapFrame(registers.sp),
       trapFrame: (address) => world.trapFrame(address),
       contextRecord: (address) => world.contextRecord(address),
       handlerKind: (handlerPc, trapPc) => {
