@@ -18,6 +18,8 @@ export interface OpenSessionOptions {
    */
   readonly warm?: (target: Target) => void;
   readonly onProgress?: (progress: DownloadProgress) => void;
+  /** False where no ARM64 code is decoded: its disassembler is large. Default true. */
+  readonly code?: boolean;
   /** Look for every file that the dump could use, not only for those that are needed. */
   readonly everything?: boolean;
 }
@@ -50,7 +52,7 @@ const MAX_PROCESSORS = 64;
  */
 export async function openSession(path: string, options: OpenSessionOptions = {}): Promise<OpenSession> {
   const { dump, source } = openDumpFile(path);
-  if (dump.arch === 'arm64') await loadArm64();
+  if (dump.arch === 'arm64' && options.code !== false) await loadArm64();
   const env = options.env ?? process.env;
   const hasPath =
     (options.symbolPaths?.length ?? 0) > 0 ||

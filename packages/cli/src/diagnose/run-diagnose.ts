@@ -33,6 +33,8 @@ export async function runDiagnose(request: DiagnoseRequest, io: Io): Promise<num
     offline,
     env: io.env,
     onProgress: progressLine(io),
+    // The loop proof does not run ARM64 code.
+    code: false,
     warm: (target) => void diagnose(target, version),
   });
   try {
