@@ -2,6 +2,7 @@ import type { ImageSet } from '../image/image-set.ts';
 import { AddressSpace, ForgeError } from '../memory/address-space.ts';
 import { evaluate, type Names } from '../scenario/expression.ts';
 import type { ProcessorSpec, ProcessSpec, Registers, Scenario, ThreadSpec, Value } from '../scenario/scenario.ts';
+import { findCall } from './find-call.ts';
 import type { Layout } from './layout.ts';
 import { bindImports, type LoadedModule, loadModule } from './loaded-module.ts';
 import { Region, type RegionBases, regionsOf } from './regions.ts';
@@ -189,9 +190,26 @@ export class Machine {
         if (object === undefined) throw new ForgeError(`there is no object "${name}"`);
         return place(object.type, object.at);
       }
+      case 'after':
+        return this.#afterCall(name);
       default:
         throw new ForgeError(`there is no reference "${kind}(…)"`);
     }
+  }
+
+  /** `after(nt!PoIdle, nt!PpmIdleExecuteTransition)`: the return address of a call in one function to another. */
+  #afterCall(text: string): bigint {
+    const [from, to] = text.split(',').map((part) => part.trim());
+    const [key, name] = from?.split('!') ?? [];
+    if (from === undefined || to === undefined || key === undefined || name === undefined) {
+      throw new ForgeError('after(…) takes a calling function and a called one');
+    }
+    const module = this.module(key);
+    const start = Number(this.symbol(key, name) - module.base);
+    const target = this.value(to, 'after');
+    const rva = findCall(module, start, target);
+    if (rva === null) throw new ForgeError(`${from} has no direct call of ${to}`);
+    return module.base + BigInt(rva);
   }
 
   #processor(name: string): ForgedProcessor {
