@@ -72,7 +72,7 @@ export class Machine {
     this.scenario = scenario;
     this.layout = layout;
     this.pointerSize = scenario.arch === 'x86' ? 4 : 8;
-    this.build = buildNumber(scenario.build);
+    this.build = windowsVersion(scenario.build)[2];
     this.pae = scenario.arch === 'x86' && scenario.pae !== false;
     this.regions = regionsOf(scenario.arch, this.pae, this.build);
     this.nonPaged = new Region(this.regions.nonPaged);
@@ -395,9 +395,9 @@ export class Machine {
   }
 }
 
-/** 2600 of `5.1.2600.5512`, 19041 of `10.0.19041`. */
-export function buildNumber(build: string): number {
-  const part = /^\d+\.\d+\.(\d+)/.exec(build)?.[1];
-  if (part === undefined) throw new ForgeError(`build: "${build}" is not of the form 10.0.19041.329`);
-  return Number(part);
+/** Major, minor and build of `5.1.2600.5512`, `10.0.19041` or a layout's id, `x64-10.0.19041-89284d0c`. */
+export function windowsVersion(build: string): readonly [major: number, minor: number, build: number] {
+  const match = /^(?:x86-|x64-)?(\d+)\.(\d+)\.(\d+)/.exec(build);
+  if (match === null) throw new ForgeError(`build: "${build}" is not of the form 10.0.19041.329`);
+  return [Number(match[1]), Number(match[2]), Number(match[3])];
 }

@@ -2,7 +2,7 @@ import { ForgeError } from '../memory/address-space.ts';
 import type { PhysicalLayout } from '../memory/frames.ts';
 import { buildKdbg, encodeKdbg, kdbgSize } from './kdbg.ts';
 import { MACHINE } from './loaded-module.ts';
-import type { Machine } from './machine.ts';
+import { type Machine, windowsVersion } from './machine.ts';
 
 export interface SystemTimes {
   readonly tickCount: bigint;
@@ -102,7 +102,7 @@ export function writeSystem(m: Machine, times: SystemTimes): void {
 }
 
 function writeStrings(m: Machine): void {
-  const [major, minor] = m.scenario.build.split('.');
+  const [major, minor] = windowsVersion(m.scenario.build);
   const arch = { x86: 'x86', x64: 'amd64', arm64: 'arm64' }[m.scenario.arch];
   const text = m.build < 7600 ? `${m.build}.forge_sp.080413-2111` : `${m.build}.1.${arch}fre.forge.080125-1700`;
   for (const name of ['NtBuildLab', 'NtBuildLabEx']) {
@@ -112,7 +112,7 @@ function writeStrings(m: Machine): void {
   const number = m.global('NtBuildNumber');
   if (number !== undefined) m.write.u32(number, (0xf0000000 | m.build) >>> 0);
   const sp = m.global('CmNtCSDVersion');
-  if (sp !== undefined) m.write.u32(sp, major === '5' && minor === '1' ? 0x300 : 0);
+  if (sp !== undefined) m.write.u32(sp, major === 5 && minor === 1 ? 0x300 : 0);
 }
 
 /** DBGKD_GET_VERSION64. */
@@ -138,7 +138,7 @@ export function extend(m: Machine, value: bigint): bigint {
 function writeSharedData(m: Machine, times: SystemTimes, ksystemTime: (at: bigint, value: bigint) => void): void {
   const at = m.regions.kernelShared;
   const w = m.write;
-  const [major, minor] = m.scenario.build.split('.').map(Number);
+  const [major, minor] = windowsVersion(m.scenario.build);
   // KUSER_SHARED_DATA, offsets as in dumpformat.md, 14; the same in every version.
   w.u32(at, times.tickCount & 0xffffffffn);
   w.u32(at + 4n, Number((times.increment << 24n) / 10000n));
@@ -152,8 +152,8 @@ function writeSharedData(m: Machine, times: SystemTimes, ksystemTime: (at: bigin
   if (m.build >= 10240) w.u32(at + 0x260n, m.build);
   w.u32(at + 0x264n, 1);
   w.u32(at + 0x268n, 1);
-  w.u32(at + 0x26cn, major ?? 0);
-  w.u32(at + 0x270n, minor ?? 0);
+  w.u32(at + 0x26cn, major);
+  w.u32(at + 0x270n, minor);
   w.u32(at + 0x2d0n, 0x110);
   ksystemTime(at + 0x320n, times.tickCount);
   if (m.build >= 6000) w.u32(at + 0x3c0n, m.processors.length);
