@@ -145,7 +145,8 @@ function exitText(loop: LoopView): string {
   const { exits } = loop;
   if (exits.length === 0) return 'It has no exit.';
   const parts = exits.slice(0, 3).map((exit) => {
-    const held = exit.cells
+    const seen = exit.cells.filter((cell, n) => exit.cells.findIndex((other) => other.address === cell.address) === n);
+    const held = seen
       .map((cell) =>
         cell.value === null
           ? `${cell.gap ?? 'not readable'}`
