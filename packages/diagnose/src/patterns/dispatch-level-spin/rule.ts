@@ -115,7 +115,7 @@ function judge(diagnosis: Diagnosis, site: SpinSite): Finding | null {
       function: loop.functionName,
       exits: loop.exits.map((exit) => ({
         address: json(exit.branch) ?? '',
-        reads: exit.cells.length === 0 ? null : exit.cells.map((cell) => json(cell.address)).join(', '),
+        reads: exit.cells.length === 0 ? null : [...new Set(exit.cells.map((cell) => json(cell.address)))].join(', '),
         value: json(exit.cells[0]?.value),
         condition: exit.condition,
       })),
