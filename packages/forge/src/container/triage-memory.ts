@@ -84,6 +84,15 @@ export class TriageMemory {
       const base = stackBaseOf(m, cpu, cpu.sp);
       if (base !== null) this.add(cpu.sp, Math.min(Number(base - cpu.sp), stackBytes));
     }
+    // Interrupted stacks: from the trap frame to the base.
+    for (const frame of Object.values(m.scenario.trapFrames ?? {})) {
+      const at = m.value(frame.at, 'trapFrames.at');
+      for (const cpu of saved) {
+        const base = stackBaseOf(m, cpu, at);
+        if (base === null || this.#covered(at)) continue;
+        this.add(at, Math.min(Number(base - at), stackBytes));
+      }
+    }
     // Threads of the other processors come without the process they belong to.
     for (const { processor } of saved) {
       for (const thread of [processor.thread, processor.idleThread]) {

@@ -16,13 +16,25 @@ function placeImage(m: Machine, module: LoadedModule): void {
   const resident = module.spec.resident ?? 'all';
   if (resident === 'none') return;
   const space = m.spaceOf(module.spec.process);
-  const size = resident === 'headers' ? PAGE : module.memory.length;
-  // Pages of zeros at the far end of a large nt are left out: nobody would look for variables that were never written.
-  for (let at = 0; at < size; at += PAGE) {
-    const page = module.memory.subarray(at, at + PAGE);
-    const inFile = module.image?.sections.some((s) => at + PAGE > s.rva && at < s.rva + s.rawSize) ?? true;
-    if (at === 0 || inFile || page.some((byte) => byte !== 0)) space.write(module.base + BigInt(at), page);
+  const place = (at: number): void => {
+    space.write(module.base + BigInt(at), module.memory.subarray(at, at + PAGE));
+  };
+  if (resident === 'headers') {
+    place(0);
+    return;
   }
+  if (module.image === null) {
+    for (let at = 0; at < module.memory.length; at += PAGE) place(at);
+    return;
+  }
+  // Only what the file holds, and what the scenario patches: the rest of a large nt is zeros that nobody looks for.
+  const pages = new Set<number>([0]);
+  const range = (start: number, length: number): void => {
+    for (let at = start - (start % PAGE); at < start + length; at += PAGE) pages.add(at);
+  };
+  for (const section of module.image.sections) range(section.rva, Math.min(section.rawSize, section.size));
+  for (const [rva, hex] of Object.entries(module.spec.code ?? {})) range(Number.parseInt(rva, 16), hex.length / 2);
+  for (const at of pages) place(at);
 }
 
 /** KLDR_DATA_TABLE_ENTRY: the first members are at the same place in every version (dumpformat.md, 12). */
