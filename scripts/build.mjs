@@ -26,6 +26,9 @@ const common = {
   },
 };
 
+// xz-decompress is CommonJS and asks for Node's own modules.
+const requireBanner = "import{createRequire as __cr}from'node:module';const require=__cr(import.meta.url);";
+
 // The command line: split, so that a verdict does not pay for the code of other commands.
 await build({
   ...common,
@@ -36,7 +39,7 @@ await build({
   minify: true,
   keepNames: true,
   chunkNames: 'chunks/[name]-[hash]',
-  banner: { js: "import{createRequire as __cr}from'node:module';const require=__cr(import.meta.url);" },
+  banner: { js: requireBanner },
 });
 
 // The library: the pure layers for Node and browsers alike, and Node's file source and symbol provider on top.
@@ -58,7 +61,7 @@ for (const [name, packages, platform] of [
     platform,
     minify: true,
     keepNames: true,
-    ...(platform === 'browser' ? { target: 'es2023' } : {}),
+    ...(platform === 'browser' ? { target: 'es2023' } : { banner: { js: requireBanner } }),
   });
 }
 copyTypes([...pure, 'node']);
