@@ -46,6 +46,7 @@ function header32(input: HeaderInput, physical: PhysicalLayout | null, space: nu
   for (let i = 0; i < 4; i++) u32('bugCheckParameters', 0x2c + i * 4, input.bugCheckParameters[i] ?? 0n);
   if (input.versionUser !== null) writeText(out, 0x3c, 32, input.versionUser);
   if (has('paeEnabled')) view.setUint8(0x5c, input.paeEnabled ? 1 : 0);
+  if (has('kdSecondaryVersion')) view.setUint8(0x5d, 0);
   u32('kdDebuggerDataBlock', 0x60, input.kdDebuggerDataBlock);
   if (physical !== null && has('physicalMemoryBlock')) {
     const runs = physical.runs.slice(0, 86);
@@ -142,6 +143,7 @@ function header64(input: HeaderInput, physical: PhysicalLayout | null, space: nu
   u32('productType', 0x1040, input.productType);
   u32('suiteMask', 0x1044, input.suiteMask);
   u32('writerStatus', 0x1048, 0);
+  if (has('kdSecondaryVersion')) view.setUint8(0x104d, 0); // the bytes around it stay PAGE
   if (input.attributes !== null) u32('attributes', 0x1050, input.attributes);
   return out;
 }

@@ -119,7 +119,6 @@ const OFFSETS: readonly (readonly [number, 2 | 4, string, ...string[]])[] = [
   [0x352, 2, '_KPRCB', 'NormalDpcState'],
   [0x354, 2, '_KPRCB', 'DpcStack'],
   [0x356, 2, '_KPRCB', 'IsrStack'],
-  [0x358, 2, '_KDPC_STACK_FRAME'],
   [0x35a, 2, '_KPRIQUEUE', 'ThreadListHead'],
   [0x35c, 2, '_KTHREAD', 'WaitReason'],
 ];
@@ -195,6 +194,8 @@ export function buildKdbg(input: KdbgInput): Uint8Array {
     if (width === 4) view.setUint32(offset, value, true);
     else view.setUint16(offset, value & 0xffff, true);
   }
+  // SizeKDPC_STACK_FRAME: a constant that no table has (x64 and ARM64 of the real dumps).
+  if (input.build >= 9200 && input.arch !== 'x86') view.setUint16(0x358, input.arch === 'x64' ? 0x50 : 0x10, true);
   SELECTORS[input.arch].forEach((selector, index) => {
     view.setUint16(0x2f4 + index * 2, selector, true);
   });

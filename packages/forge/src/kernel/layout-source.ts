@@ -52,7 +52,21 @@ export function builtinKernelLayout(arch: Arch, build: string, pae: boolean): Ke
   }
   const loaded = loadBuiltin(chosen.id);
   if (loaded === undefined) throw new ForgeError(`build: layout ${chosen.id} could not be loaded`);
-  const global = (name: string): number | undefined => chosen.symbolRva(name) ?? loaded.symbols.byName(name)?.rva;
-  const highest = Math.max(0, ...WRITTEN.map((name) => chosen.symbolRva(name) ?? 0));
+  const known = (name: string): number | undefined => chosen.symbolRva(name) ?? loaded.symbols.byName(name)?.rva;
+  const global = known('PsLoadedModuleList') === undefined ? borrowed(wanted) : known;
+  const highest = Math.max(0, ...WRITTEN.map((name) => global(name) ?? 0));
   return { build: chosen.id, types: loaded.table, global, highestGlobal: highest };
+}
+
+/** Tables that were made from types alone (Windows 7 and 10 on x86) know no variable. */
+const DONOR = { x86: 'x86-5.1.2600.5512-30b5fb31', x64: 'x64-10.0.19041-89284d0c' } as const;
+const BORROWED_SHIFT = 0x28;
+
+/** Another build's places, moved a little, so that its fingerprint does not match. */
+function borrowed(arch: 'x86' | 'x64'): (name: string) => number | undefined {
+  const donor = builtinLayouts.find((info) => info.id === DONOR[arch]);
+  return (name) => {
+    const rva = donor?.symbolRva(name);
+    return rva === undefined ? undefined : rva + BORROWED_SHIFT;
+  };
 }

@@ -67,7 +67,7 @@ export function loadModule(
     spec.path ?? (spec.process === undefined ? `\\SystemRoot\\System32\\drivers\\${baseName}` : baseName);
   const common = { key, spec, base: numbers.base, writtenBase: numbers.writtenBase, baseName, fullName, symbolsKind };
   if (spec.image === undefined) {
-    const size = (numbers.size ?? 0x1000) < 0x2000 ? 0x2000 : (numbers.size ?? 0);
+    const size = Math.max(numbers.size ?? 0, numbers.minimumSize, 0x2000);
     const timeDateStamp = numbers.timeDateStamp ?? 0x41107b4d;
     const memory = buildRawImage({
       machine: MACHINE[scenario.arch],

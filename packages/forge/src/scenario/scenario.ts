@@ -179,7 +179,6 @@ export interface ProcessSpec {
   readonly peb?: Value;
   readonly deviceMap?: Value;
   readonly session?: Value;
-  readonly handleCount?: number;
   readonly threads?: Readonly<Record<string, ThreadSpec>>;
   readonly fields?: Fields;
   /** On PsActiveProcessHead; true when absent. */

@@ -109,7 +109,6 @@ const process = object(
     peb: value,
     deviceMap: value,
     session: value,
-    handleCount: integer,
     threads: record(thread),
     fields,
     listed: flag,
