@@ -1,10 +1,9 @@
 // Builds the forge's images and PDBs from their sources: packages/forge/images/<set>/src/set.json says how.
-//   node scripts/build-images.mjs [SET ...] [--out DIR]
+//   node scripts/build-images.mjs [SET ...] [--out DIR]      (build-images-x64.mjs builds the 64-bit sets)
 // The same sources give the same bytes (/Brepro, relative names, a fixed file name order); outputs are committed beside them.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fail, root } from './run.mjs';
 
@@ -16,7 +15,7 @@ for (let i = 2; i < process.argv.length; i++) {
   else wanted.push(process.argv[i]);
 }
 const sets =
-  wanted.length > 0 ? wanted : readdirSync(images).filter((name) => readdirSync(join(images, name)).includes('src'));
+  wanted.length > 0 ? wanted : readdirSync(images).filter((name) => existsSync(join(images, name, 'src/set.json')));
 
 function tool(cwd, command, args) {
   const result = spawnSync(command, args, { cwd, encoding: 'utf8' });
@@ -35,8 +34,10 @@ function buildSet(name) {
   const set = JSON.parse(readFileSync(join(source, 'set.json'), 'utf8'));
   const x86 = set.target.startsWith('i686');
   const machine = x86 ? 'x86' : set.target.startsWith('x86_64') ? 'x64' : 'arm64';
-  // One fixed relative place: the PDB records the linker's command line.
-  const work = mkdtempSync(join(tmpdir(), 'dumpscope-images-'));
+  // One fixed place: the PDB records the linker's directory and arguments, and the image the PDB's GUID.
+  const work = '/tmp/dumpscope-images-86';
+  rmSync(work, { recursive: true, force: true });
+  mkdirSync(work, { recursive: true });
   try {
     for (const file of readdirSync(source)) copyFileSync(join(source, file), join(work, file));
     const target = out === null ? join(images, name) : join(out, name);

@@ -161,6 +161,43 @@ mov [rbx+0x58], eax
 jmp 1b
 endfunc
 .p2align 4, 0xcc
+# rcx device extension: a reader/writer spin lock at +80, taken to read and then to write without giving it back
+func RefreshTable
+pushes rbx, rdi
+alloc 0x28
+body
+mov rbx, rcx
+lea rcx, [rbx+0x80]
+import ExAcquireSpinLockShared
+mov dil, al
+cmp dword ptr [rbx+0x88], 0
+jne 1f
+lea rcx, [rbx+0x80]
+import ExAcquireSpinLockExclusiveAtDpcLevel
+inc dword ptr [rbx+0x88]
+lea rcx, [rbx+0x80]
+import ExReleaseSpinLockExclusiveFromDpcLevel
+1:
+movzx edx, dil
+lea rcx, [rbx+0x80]
+import ExReleaseSpinLockShared
+add rsp, 0x28
+pop rdi
+pop rbx
+ret
+endfunc
+.p2align 4, 0xcc
+func RefreshThread
+pushes rbx
+alloc 0x20
+body
+mov rbx, rcx
+1:
+mov rcx, rbx
+call RefreshTable
+jmp 1b
+endfunc
+.p2align 4, 0xcc
 leaf DriverEntry
 lea rax, [rip + table]
 xor eax, eax

@@ -1,9 +1,9 @@
 # Frames between an interrupt's DPC, the transport and the miniport.
 .include "frame.inc"
 .text
-relayi NdisSendNetBufferLists, 0x68, 0x2a1, NdisHandlers
+relay NdisSendNetBufferLists, 0x68, 0x2a1, ndisMSendNBLToMiniport
 .p2align 4, 0xcc
-relay ndisMSendNBLToMiniport, 0x48, 0x118, NdisSendNetBufferLists
+relayi ndisMSendNBLToMiniport, 0x48, 0x118, NdisHandlers
 .p2align 4, 0xcc
 relayi ndisMSendCompleteNetBufferListsInternal, 0x88, 0x135, NdisHandlers
 .p2align 4, 0xcc

@@ -93,6 +93,21 @@ ret
 endfunc
 
 .org 0xc90, 0xcc
+# rcx KDPC, rdx adapter: asks for one queue only
+func ParaNdis_ResetStatistics
+pushes rbx, rdi
+alloc 0x28
+body
+mov rbx, rdx
+mov rcx, [rbx+0x100]
+call ParaNdis_DoWithTXLock
+mov dword ptr [rbx+0x110], 0
+add rsp, 0x28
+pop rdi
+pop rbx
+ret
+endfunc
+.org 0xd00, 0xcc
 leaf ParaNdis_Complete
 ret
 leaf DriverEntry

@@ -1231,10 +1231,13 @@ sub rsp, 0x158
 .seh_stackalloc 0x158
 lea rbp, [rsp+0x80]
 .seh_setframe rbp, 0x80
-body
 mov [rbp+0xc0], rbx
+.seh_savereg rbx, 0x140
 mov [rbp+0xc8], rdi
+.seh_savereg rdi, 0x148
 mov [rbp+0xd0], rsi
+.seh_savereg rsi, 0x150
+body
 mov byte ptr [rbp-0x55], 2
 sti
 global KiSystemServiceStart
@@ -1282,10 +1285,13 @@ sub rsp, 0x158
 .seh_stackalloc 0x158
 lea rbp, [rsp+0x80]
 .seh_setframe rbp, 0x80
-body
 mov [rbp+0xc0], rbx
+.seh_savereg rbx, 0x140
 mov [rbp+0xc8], rdi
+.seh_savereg rdi, 0x148
 mov [rbp+0xd0], rsi
+.seh_savereg rsi, 0x150
+body
 sti
 mov byte ptr [rbp-0x55], 2
 jmp KiSystemServiceStart
