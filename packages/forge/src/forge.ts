@@ -136,7 +136,8 @@ function assemble(m: Machine): Assembled {
   const prototypes = applyDrops(m);
   spec.mmio?.forEach((device, index) => {
     const mapping = m.kernel.map(vpnOf(m.value(device.at, `physical.mmio[${index}].at`)));
-    mapping.page.absent = true;
+    mapping.page.device = true;
+    mapping.executable = false;
   });
   const users = m.processes.filter((p) => p.key !== 'Idle');
   const system = users.findIndex((p) => p.pid === 4);

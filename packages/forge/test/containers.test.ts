@@ -97,9 +97,11 @@ describe.each(scenarios.names().map((name) => ({ name })))('$name', ({ name }) =
       if (base.kdbg?.mode === undefined || base.kdbg.mode === 'plain') checkMachine(dump, scenario);
       // A second opinion.
       const opened = openDump(bytesSource(bytes));
-      expect(opened.problems).toEqual([]);
-      expect([opened.kind, opened.arch, opened.complete]).toEqual([kind, base.arch, true]);
-      expect(opened.physical?.pageCount).toBe(dump.pages.size);
+      // An absent page can only be missing from a full dump because the file ends before it.
+      const cut = kind === 'full' && (base.drop ?? []).some((d) => typeof d !== 'object' || d.as === undefined);
+      expect(opened.problems.map((problem) => problem.id)).toEqual(cut ? ['truncated-file'] : []);
+      expect([opened.kind, opened.arch, opened.complete]).toEqual([kind, base.arch, !cut]);
+      if (!cut) expect(opened.physical?.pageCount).toBe(dump.pages.size);
       for (const [pfn, at] of [...dump.pages].slice(0, 64)) {
         const raw = new Uint8Array(16);
         expect(opened.physical?.readInto(pa(pfn * 4096), raw)).toBe(16);

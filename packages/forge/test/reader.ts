@@ -36,7 +36,8 @@ function pageMap(b: Uint8Array, v: DataView, wide: boolean, type: number): { pag
     for (let i = 0; i < count; i++) {
       const base = wide ? u64(0x98 + i * 16) : v.getUint32(0x6c + i * 8, true);
       const n = wide ? u64(0xa0 + i * 16) : v.getUint32(0x70 + i * 8, true);
-      for (let k = 0; k < n; k++, at += 4096) pages.set(base + k, at);
+      // A file that ends too early lacks the rest.
+      for (let k = 0; k < n && at < b.length; k++, at += 4096) pages.set(base + k, at);
     }
     return { pages, end: at };
   }

@@ -68,7 +68,9 @@ export interface DumpInput {
 export function storedRuns(input: DumpInput): Run[] {
   const { physical } = input;
   const kind = input.header.kind;
-  if (kind === 'full' || kind === 'bitmap-full' || kind === 'range-full') return [...physical.runs];
+  if (kind === 'full' || kind === 'bitmap-full' || kind === 'range-full') {
+    return physical.runs.filter((run) => run.base !== physical.missing?.base);
+  }
   const users = kind === 'range-kernel-user';
   const frames = [...physical.pages].filter(([, page]) => users || page.owner !== 'user').map(([pfn]) => pfn);
   frames.sort((a, b) => a - b);

@@ -14,8 +14,10 @@ const CHUNK = 0x10000;
 export function writeFullDump(input: DumpInput, sink: Sink): number {
   const start = headerSize(input.header);
   const runs = storedRuns(input);
+  // The header declares every run: with absent pages the file ends too early.
+  const declared = start + pagesIn(input.physical.runs) * PAGE;
   return finish(input, sink, start + pagesIn(runs) * PAGE, (space) => {
-    sink.write(0, buildHeader(input.header, input.physical, space));
+    sink.write(0, buildHeader(input.header, input.physical, Math.max(space, declared)));
     return writePages(sink, start, runs, input.physical);
   });
 }

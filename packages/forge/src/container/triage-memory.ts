@@ -19,7 +19,11 @@ export function readable(m: Machine, at: bigint, length: number): Uint8Array {
   while (end < stop) {
     const mapping = m.kernel.mappings.get(vpnOf(end));
     const state = mapping?.state.kind;
-    const gone = mapping?.page.absent === true || state === 'paged-out' || state === 'demand-zero';
+    const gone =
+      mapping?.page.absent === true ||
+      mapping?.page.device === true ||
+      state === 'paged-out' ||
+      state === 'demand-zero';
     if (
       mapping === undefined ||
       gone ||

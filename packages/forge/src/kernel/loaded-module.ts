@@ -116,7 +116,7 @@ export function loadModule(
     entryPoint: image.entryPoint,
     memory,
     image,
-    file: symbolsKind === 'none' ? null : { name: spec.image, bytes, pdb },
+    file: symbolsKind === 'none' ? null : { name: baseName, bytes, pdb },
     symbols: new Map([...exports, ...entry.symbols, ...numbers.names]),
     exceptionTable: image.is64 && pdata.size > 0 ? pdata : null,
   };

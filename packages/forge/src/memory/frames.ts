@@ -14,6 +14,8 @@ export interface PhysicalLayout {
   readonly end: number;
   /** The run that is declared present but never materialised. */
   readonly sparse?: Run;
+  /** The last run: memory of the machine that the dump does not hold. */
+  readonly missing?: Run;
 }
 
 export interface FrameOptions {
@@ -44,14 +46,15 @@ function fill(slots: number[], base: number, count: number): void {
 
 /**
  * Gives every page a frame number: three runs with holes between them, frames drawn in a shuffled order, so that no
- * virtual neighbour is a physical one and no page index equals its frame number. Absent pages get frames outside
- * every run: a full dump cannot hold them.
+ * virtual neighbour is a physical one and no page index equals its frame number. Absent pages are memory of the machine in
+ * a last run that no container stores: a full dump ends before it, as a truncated one does. Device pages keep the frame
+ * that they were given.
  */
 export function assignFrames(all: readonly Page[], options: FrameOptions = {}): PhysicalLayout {
   const grouped = new Set<Page>();
   for (const group of options.groups ?? []) for (const page of group.pages) grouped.add(page);
-  const present = all.filter((page) => !page.absent && !grouped.has(page));
-  const absent = all.filter((page) => page.absent && !grouped.has(page));
+  const present = all.filter((page) => !page.device && !page.absent && !grouped.has(page));
+  const absent = all.filter((page) => !page.device && page.absent && !grouped.has(page));
   const total = present.length + (present.length >> 4) + 16; // a few free pages, as any machine has
   const low = Math.min(LOW_COUNT, Math.floor(total / 4));
   const middle = Math.ceil((total - low) * 0.6);
@@ -83,6 +86,14 @@ export function assignFrames(all: readonly Page[], options: FrameOptions = {}): 
     runs.push(sparse);
     next = base + options.sparse.count;
   }
+  const missing = absent.length === 0 ? undefined : { base: next + 0x20, count: absent.length };
+  if (missing !== undefined) {
+    runs.push(missing);
+    next = missing.base + missing.count;
+    absent.forEach((page, index) => {
+      page.pfn = missing.base + index;
+    });
+  }
   const slots: number[] = [];
   for (const run of runs.slice(0, 3)) fill(slots, run.base, run.count);
   const random = generator(0x5eed);
@@ -95,11 +106,13 @@ export function assignFrames(all: readonly Page[], options: FrameOptions = {}): 
   present.forEach((page, index) => {
     give(page, slots[index] ?? 0);
   });
-  // Absent frames lie in the hole behind the last run: declared by nobody.
-  absent.forEach((page, index) => {
-    page.pfn = next + 0x40 + index * 3;
-  });
-  return { runs, pages, end: next, ...(sparse === undefined ? {} : { sparse }) };
+  return {
+    runs,
+    pages,
+    end: next,
+    ...(sparse === undefined ? {} : { sparse }),
+    ...(missing === undefined ? {} : { missing }),
+  };
 }
 
 export const ZERO_PAGE: Uint8Array = new Uint8Array(PAGE);

@@ -26,6 +26,7 @@ export interface PagingFormat {
 const VALID = 0x1n;
 const WRITE = 0x2n;
 const USER = 0x4n;
+const UNCACHED = 0x18n; // PCD and PWT: device memory
 const ACCESSED = 0x20n;
 const DIRTY = 0x40n;
 const LARGE = 0x80n;
@@ -38,6 +39,7 @@ function intel(pfn: number, mapping: Mapping, user: boolean, nx: boolean): bigin
   if (mapping.writable) entry |= WRITE | DIRTY;
   if (user) entry |= USER;
   else entry |= GLOBAL;
+  if (mapping.page.device) entry |= UNCACHED;
   if (nx && !mapping.executable) entry |= NO_EXECUTE;
   return entry;
 }
@@ -113,6 +115,7 @@ function armBlock(pfn: number, mapping: Mapping, user: boolean): bigint {
   if (user) entry |= (1n << 6n) | NOT_GLOBAL | PXN;
   else entry |= UXN;
   if (!mapping.writable) entry |= 1n << 7n;
+  if (mapping.page.device) entry |= 1n << 2n; // another memory attribute than index 0
   if (!mapping.executable) entry |= PXN | UXN;
   return entry;
 }

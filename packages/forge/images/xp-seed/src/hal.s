@@ -1,5 +1,6 @@
 # The in-stack queued spin lock of the multiprocessor HAL: acquire at RVA 49f0, its bytes those of the page (mov eax,edx
-# encoded 89 d0); the IRQL table at RVA f218. TPR of the local APIC at FFFE0080.
+# encoded 89 d0); the IRQL table at RVA f218. TPR of the local APIC at FFFE0080. REGISTERS, TESTBYTE and BITTEST: the
+# same wait in another form.
 .include "frame.inc"
 .text
 .set T, 0x1000
@@ -22,8 +23,27 @@ function @KeAcquireInStackQueuedSpinLock@8, 0x49f0, T, 0
 1:  or ecx,1
     mov dword ptr [eax+4],ecx
     mov dword ptr [edx],eax
+.ifdef REGISTERS
+    # Own entry in ECX with a displacement, the predecessor nowhere any more.
+    lea ecx,[eax-0x10]
+    xor eax,eax
+    xor edx,edx
+2:  test dword ptr [ecx+0x14],1
+    je 0b
+.else
+.ifdef TESTBYTE
+2:  test byte ptr [eax+4],1
+    je 0b
+.else
+.ifdef BITTEST
+2:  bt dword ptr [eax+4],0
+    jae 0b
+.else
 2:  test dword ptr [eax+4],1
     je 0b
+.endif
+.endif
+.endif
     pause
     jmp 2b
     done

@@ -1,5 +1,6 @@
 # The driver of the analysis. DispatchControl -> ProcessQueue takes the lock of the device extension (+1C) -> ParseFrame ->
-# RcvData takes it again: the recursion that the page leaves to be found. RcvData alone is the page's.
+# RcvData takes it again: the recursion that the page leaves to be found. RcvData alone is the page's. LEAK: ProcessQueue
+# does not hold the lock; a function that has returned forgot to give it back.
 .include "frame.inc"
 .text
 .set T, 0x1000
@@ -49,9 +50,14 @@ function _ProcessQueue@4, 0x2200, T, 4
     .cv_fpo_pushreg edi
     .cv_fpo_endprologue
     mov edi,dword ptr [ebp+8]
+.ifdef LEAK
+    push edi
+    call _TakePending@4
+.else
     lea edx,[ebp-0x2c]
     lea ecx,[edi+0x1c]
     call dword ptr [__imp_@KeAcquireInStackQueuedSpinLock@8]
+.endif
     mov esi,dword ptr [edi+8]
     lea ebx,[edi+8]
 1:  cmp esi,ebx
@@ -66,8 +72,11 @@ function _ProcessQueue@4, 0x2200, T, 4
     # +51
     mov esi,dword ptr [ebx]
     jmp 1b
-2:  lea ecx,[ebp-0x2c]
+2:
+.ifndef LEAK
+    lea ecx,[ebp-0x2c]
     call dword ptr [__imp_@KeReleaseInStackQueuedSpinLock@4]
+.endif
     xor eax,eax
     pop edi
     pop esi
@@ -75,6 +84,33 @@ function _ProcessQueue@4, 0x2200, T, 4
     leave
     ret 4
     done
+
+.ifdef LEAK
+# Takes the lock with an entry deep in its own frame ([ebp-fe0]) and forgets it where the count is zero.
+function _TakePending@4, 0x2300, T, 4
+    mov edi,edi
+    frame
+    sub esp,0xff0
+    .cv_fpo_stackalloc 0xff0
+    push edi
+    .cv_fpo_pushreg edi
+    .cv_fpo_endprologue
+    mov edi,dword ptr [ebp+8]
+    lea edx,[ebp-0xfe0]
+    lea ecx,[edi+0x1c]
+    call dword ptr [__imp_@KeAcquireInStackQueuedSpinLock@8]
+    mov eax,dword ptr [edi+0x10]
+    test eax,eax
+    je 1f
+    dec dword ptr [edi+0x10]
+    lea ecx,[ebp-0xfe0]
+    call dword ptr [__imp_@KeReleaseInStackQueuedSpinLock@4]
+    mov eax,1
+1:  pop edi
+    leave
+    ret 4
+    done
+.endif
 
 function _ParseFrame@8, 0x2400, T, 8
     mov edi,edi
@@ -143,6 +179,30 @@ function _RcvData@8, 0x26bd, T, 8
     ret 8
     done
 
+# A DPC routine: (KDPC, device extension, two arguments).
+function _RcvDpc@16, 0x2800, T, 16
+    mov edi,edi
+    frame
+    sub esp,0x44
+    .cv_fpo_stackalloc 0x44
+    push ebx
+    .cv_fpo_pushreg ebx
+    push esi
+    .cv_fpo_pushreg esi
+    push edi
+    .cv_fpo_pushreg edi
+    .cv_fpo_endprologue
+    mov edi,dword ptr [ebp+0xc]
+    inc dword ptr [edi+0x14]
+    push edi
+    call _ProcessQueue@4
+    pop edi
+    pop esi
+    pop ebx
+    leave
+    ret 16
+    done
+
 function _DriverEntry@8, 0x2900, T, 8
     .cv_fpo_endprologue
     xor eax,eax
@@ -156,4 +216,8 @@ function _DriverEntry@8, 0x2900, T, 8
     records _ProcessQueue@4
     records _ParseFrame@8
     records _RcvData@8
+    records _RcvDpc@16
+.ifdef LEAK
+    records _TakePending@4
+.endif
     .cv_stringtable

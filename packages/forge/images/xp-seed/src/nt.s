@@ -241,7 +241,10 @@ function _KiRetireDpcList, 0x6b100, T, 0
     .cv_fpo_pushreg ebp
     push ebx
     .cv_fpo_pushreg ebx
+    sub esp,4
+    .cv_fpo_stackalloc 4
     .cv_fpo_endprologue
+    mov dword ptr [esp],ecx
     mov ebp,dword ptr [ecx]
 1:  cmp ebp,ecx
     je 2f
@@ -250,16 +253,18 @@ function _KiRetireDpcList, 0x6b100, T, 0
     mov dword ptr [edx+4],ecx
     mov ebx,dword ptr [ebp+8]
     lea eax,[ebp-4]
-    push ecx
     push dword ptr [ebp+0x14]
     push dword ptr [ebp+0x10]
     push dword ptr [ebp+0xc]
     push eax
+    .org 0x6b138 - T, 0x90
     call ebx
-    pop ecx
+    # +3a
+    mov ecx,dword ptr [esp]
     mov ebp,dword ptr [ecx]
     jmp 1b
-2:  pop ebx
+2:  add esp,4
+    pop ebx
     pop ebp
     ret
     done
