@@ -43,6 +43,8 @@ export interface RunOptions {
   readonly skipCall?: (target: Va | null) => boolean;
   /** Loads from addresses that are not known give unknown values instead of ending the run. */
   readonly lenient?: boolean;
+  /** Ends the run with `exit` on arrival here, at whatever depth of calls. */
+  readonly stopAt?: Va;
   /** Memory to look at when the run ends with `exit`: what a function did to a lock, for one. */
   readonly watch?: readonly { readonly address: Va; readonly size: number }[];
 }
@@ -70,6 +72,8 @@ export type RunResult =
       readonly skipped: readonly Va[];
       /** Values of {@link RunOptions.watch}; null where a byte is unknown. */
       readonly watched: readonly (bigint | null)[];
+      /** General registers that are known whole. */
+      readonly registers: ReadonlyMap<Register, bigint>;
     }
   | {
       readonly end: 'unknown';
@@ -160,7 +164,7 @@ class Run {
 
   go(): RunResult {
     const m = this.#machine;
-    const { inside, header, relevance } = this.#options;
+    const { inside, header, relevance, stopAt } = this.#options;
     const limit = this.#options.maxSteps ?? 1_000_000;
     let node = this.#program.at(this.#start);
     if (!node) return this.#unreadable(this.#start);
@@ -198,7 +202,7 @@ class Run {
       }
       if (node.isCall) this.#depth++;
       else if (node.isReturn) this.#depth--;
-      if (this.#depth === 0 && inside && !inside.has(to.address))
+      if ((this.#depth === 0 && inside && !inside.has(to.address)) || to.address === stopAt)
         return { end: 'exit', from: node.address, to: to.address, ...this.#left() };
       const arrives = header === undefined ? way !== 0 : this.#depth === 0 && to.address === header;
       if (arrives) {
@@ -213,10 +217,23 @@ class Run {
     return { steps: this.#steps, iterations: this.#iterations, skipped: [...this.#skipped] };
   }
 
-  #left(): { steps: number; iterations: number; skipped: Va[]; watched: (bigint | null)[] } {
-    const cells = this.#machine.cells;
+  #left(): {
+    steps: number;
+    iterations: number;
+    skipped: Va[];
+    watched: (bigint | null)[];
+    registers: ReadonlyMap<Register, bigint>;
+  } {
+    const machine = this.#machine;
+    const { cells } = machine;
+    const registers = new Map<Register, bigint>();
+    for (const name of machine.is64 ? X64_REGISTERS : X86_REGISTERS) {
+      const value = machine.register(registerPart(name)?.index ?? 0);
+      if (value !== null) registers.set(name, value);
+    }
     return {
       ...this.#counts(),
+      registers,
       watched: (this.#options.watch ?? []).map((cell) => cells.peek(cell.address, cell.size)),
     };
   }
