@@ -205,7 +205,8 @@ describe.skipIf(!have('clang-19') || !have('lld-link-19') || !have('lldb-19'))('
           '-o',
           `settings set target.exec-search-paths ${dir}`,
           '-o',
-          'settings set frame-format "FRAME ${frame.pc}\\n"',
+          // LLDB's own placeholder, not JavaScript's.
+          `settings set frame-format "FRAME $\{frame.pc}\\n"`,
           '-o',
           'target create --core chain.mdmp',
           '-o',

@@ -50,7 +50,7 @@ const X64_ORDER = [
 
 function u32(...values: readonly (number | bigint)[]): Buffer {
   const out = Buffer.alloc(values.length * 4);
-  values.forEach((value, i) => out.writeUInt32LE(Number(BigInt.asUintN(32, BigInt(value))), i * 4));
+  for (const [i, value] of values.entries()) out.writeUInt32LE(Number(BigInt.asUintN(32, BigInt(value))), i * 4);
   return out;
 }
 
@@ -70,7 +70,7 @@ function context(input: MinidumpInput): Buffer {
   }
   const out = Buffer.alloc(1232);
   out.writeUInt32LE(0x10000b, 0x30);
-  X64_ORDER.forEach((name, i) => out.writeBigUInt64LE(input.registers.get(name) ?? 0n, 0x78 + 8 * i));
+  for (const [i, name] of X64_ORDER.entries()) out.writeBigUInt64LE(input.registers.get(name) ?? 0n, 0x78 + 8 * i);
   return out;
 }
 
@@ -144,6 +144,6 @@ export function minidump(input: MinidumpInput): Uint8Array {
     [4, moduleList.length, moduleAt],
     [5, memoryList.length, memoryAt],
   ];
-  streams.forEach((stream, i) => u32(...stream).copy(out, 32 + 12 * i));
+  for (const [i, stream] of streams.entries()) u32(...stream).copy(out, 32 + 12 * i);
   return out;
 }
