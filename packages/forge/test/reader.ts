@@ -1,6 +1,6 @@
 // A second reader, written from dumpformat.md alone and sharing nothing with the writers: what it cannot follow is wrong.
 
-export interface Page {
+interface Page {
   readonly pfn: number;
   readonly offset: number;
 }

@@ -115,4 +115,4 @@ export function assignFrames(all: readonly Page[], options: FrameOptions = {}): 
   };
 }
 
-export const ZERO_PAGE: Uint8Array = new Uint8Array(PAGE);
+const ZERO_PAGE: Uint8Array = new Uint8Array(PAGE);
