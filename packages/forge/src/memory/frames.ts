@@ -114,5 +114,3 @@ export function assignFrames(all: readonly Page[], options: FrameOptions = {}): 
     ...(missing === undefined ? {} : { missing }),
   };
 }
-
-const ZERO_PAGE: Uint8Array = new Uint8Array(PAGE);
