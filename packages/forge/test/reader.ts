@@ -1,10 +1,5 @@
 // A second reader, written from dumpformat.md alone and sharing nothing with the writers: what it cannot follow is wrong.
 
-interface Page {
-  readonly pfn: number;
-  readonly offset: number;
-}
-
 export interface ReadDump {
   readonly bytes: Uint8Array;
   readonly wide: boolean;

@@ -1,4 +1,4 @@
-import { PAGE, type Page } from './page.ts';
+import type { Page } from './page.ts';
 
 export interface Run {
   readonly base: number;
