@@ -2,7 +2,7 @@
 // data, PDBs, and a manifest for each set. The same sources give the same bytes; `--check DIR` builds into DIR instead.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { fail, root } from './run.mjs';
@@ -250,7 +250,8 @@ if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.a
   const check = process.argv.indexOf('--check');
   for (const name of ['x64-basic', 'arm64-basic']) {
     const folder = join(root, 'packages/forge/images', name);
-    if (!readdirSync(folder).includes('src')) continue;
+    // build-images.mjs builds the sets that have a set.json.
+    if (!existsSync(join(folder, 'src/images.json'))) continue;
     const to = check < 0 ? folder : join(process.argv[check + 1] ?? '.', name);
     console.log(`${name}: ${buildFolder(folder, to).join(', ')}`);
   }

@@ -109,6 +109,29 @@ describe.skipIf(!present)('real dumps', () => {
     expect(bytes.length).toBeGreaterThan(at);
   });
 
+  it('ARM64: offsets of KDBG are those of the real dump', () => {
+    const { view, u32 } = open('arm64-22000-0x1c8.dmp');
+    const at = u32(TRIAGE + 0x70);
+    const kernel = builtinKernelLayout('arm64', '10.0.22000.318', false);
+    const ours = buildKdbg({
+      arch: 'arm64',
+      build: 22000,
+      size: kdbgSize(22000),
+      kernelBase: view.getBigUint64(at + 0x18, true),
+      paeEnabled: false,
+      layout: new Layout(kernel),
+      listHead: 0n,
+      global: () => undefined,
+    });
+    const differing: string[] = [];
+    for (let i = 0x298; i < 0x360; i += 2) {
+      // Pointers, and what no layout has: MaxBreakpoints and MaxWatchpoints of the PRCB.
+      if ((i >= 0x2c8 && i < 0x2e0) || (i >= 0x308 && i < 0x338) || i === 0x33a || i === 0x33c) continue;
+      if (view.getUint16(at + i, true) !== new DataView(ours.buffer).getUint16(i, true)) differing.push(i.toString(16));
+    }
+    expect(differing).toEqual([]);
+  });
+
   it.each([
     'x64-19041-0x3b-ntfs.dmp',
     'x64-19041-0x133-cumulative-24cpu.dmp',

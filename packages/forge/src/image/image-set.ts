@@ -53,7 +53,7 @@ export function openImageSet(name: string, provider: ImageProvider): ImageSet {
     bytes(file) {
       const found = provider.read(`${name}/${file}`);
       if (found === undefined) throw new ForgeError(`image set ${name}: file ${file} is missing`);
-      return found;
+      return new Uint8Array(found); // a copy: providers may hand out views of larger buffers
     },
   };
 }

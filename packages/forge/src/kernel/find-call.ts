@@ -10,6 +10,7 @@ export function findCall(module: LoadedModule, start: number, target: bigint): n
   const wide = module.image?.is64 ?? module.base > 0xffffffffn;
   let end = Math.min(memory.length, start + 0x4000);
   for (const rva of module.symbols.values()) if (rva > start && rva < end) end = rva;
+  if (module.image?.machine === 0xaa64) return findBranchWithLink(module, view, start, end, target);
   for (let at = start; at + 5 <= end; at++) {
     const op = memory[at];
     if (op === 0xe8 && module.base + BigInt(at + 5 + view.getInt32(at + 1, true)) === target) return at + 5;
@@ -20,6 +21,23 @@ export function findCall(module: LoadedModule, start: number, target: bigint): n
     if (slot < 0 || slot + 8 > memory.length) continue;
     const value = wide ? view.getBigUint64(slot, true) : BigInt(view.getUint32(slot, true));
     if (value === target) return at + 6;
+  }
+  return null;
+}
+
+/** ARM64: `bl`, a signed 26-bit word offset. */
+function findBranchWithLink(
+  module: LoadedModule,
+  view: DataView,
+  start: number,
+  end: number,
+  target: bigint,
+): number | null {
+  for (let at = start; at + 4 <= end; at += 4) {
+    const word = view.getUint32(at, true);
+    if (word >>> 26 !== 0x25) continue;
+    const offset = ((word << 6) >> 6) * 4;
+    if (module.base + BigInt(at + offset) === target) return at + 4;
   }
   return null;
 }

@@ -1,6 +1,7 @@
 import type { Arch } from '@dumpscope/core';
 import { builtinLayouts, loadBuiltin } from '@dumpscope/symbols';
 import { ForgeError } from '../memory/address-space.ts';
+import { arm64Types } from './arm64-layout.ts';
 import type { KernelLayout } from './layout.ts';
 
 /** nt variables that the forge writes: nt must reach at least to the last of them. */
@@ -39,10 +40,8 @@ const WRITTEN = [
  * version that is in no table, the nearest lower table of the same branch.
  */
 export function builtinKernelLayout(arch: Arch, build: string, pae: boolean): KernelLayout {
-  // No table of an ARM64 kernel is to be had. Its executive structures are those of x64 (KDBG of a real 22000 dump
-  // agrees for what it names but for the processor block), which callers patch.
   const wanted = arch === 'arm64' ? 'x64' : arch;
-  const own = builtinLayouts.filter((info) => info.arch === wanted);
+  const own = builtinLayouts.filter((info) => info.arch === wanted && (arch !== 'arm64' || info.build === 22000));
   const fits = own.filter((info) => info.id === build || info.version === build);
   const chosen = fits.find((info) => info.pae === null || info.pae === pae) ?? fits[0];
   if (chosen === undefined) {
@@ -53,9 +52,11 @@ export function builtinKernelLayout(arch: Arch, build: string, pae: boolean): Ke
   const loaded = loadBuiltin(chosen.id);
   if (loaded === undefined) throw new ForgeError(`build: layout ${chosen.id} could not be loaded`);
   const known = (name: string): number | undefined => chosen.symbolRva(name) ?? loaded.symbols.byName(name)?.rva;
-  const global = known('PsLoadedModuleList') === undefined ? borrowed(wanted) : known;
+  const foreign = arch === 'arm64' || known('PsLoadedModuleList') === undefined;
+  const global = foreign ? borrowed(wanted) : known;
   const highest = Math.max(0, ...WRITTEN.map((name) => global(name) ?? 0));
-  return { build: chosen.id, types: loaded.table, global, highestGlobal: highest };
+  const types = arch === 'arm64' ? arm64Types(loaded.table) : loaded.table;
+  return { build: chosen.id, types, global, highestGlobal: highest };
 }
 
 /** Tables that were made from types alone (Windows 7 and 10 on x86) know no variable. */

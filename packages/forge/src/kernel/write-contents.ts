@@ -159,38 +159,44 @@ function writeTrapFrames(m: Machine): void {
 function writeStackContents(m: Machine, name: string, stack: StackContents): void {
   const space = m.spaceOf(stack.process);
   const w = new StructWriter(m.layout, space, m.pointerSize);
-  if (m.pointerSize === 4) {
-    stack.frames.forEach((frame, index) => {
-      writeFrame32(m, w, frame, stack.frames[index + 1], `stacks.${name}.frames[${index}]`);
-    });
+  if (m.scenario.arch === 'x64') {
+    placeFrames(m, name, stack, w);
     return;
   }
-  placeFrames(m, name, stack, w);
+  stack.frames.forEach((frame, index) => {
+    writeLinkedFrame(m, w, frame, stack.frames[index + 1], `stacks.${name}.frames[${index}]`);
+  });
 }
 
-/** One ebp frame: saved ebp, return address, arguments. A frame without `ebp` shares its caller's (frame omitted). */
-function writeFrame32(
+/**
+ * A frame of the chain through EBP (x86) or FP (ARM64): the caller's frame pointer, the return address behind it, on
+ * x86 the arguments. A frame without one shares its caller's: x86 has its return address at `sp`.
+ */
+function writeLinkedFrame(
   m: Machine,
   w: StructWriter,
   frame: FrameSpec,
   caller: FrameSpec | undefined,
   where: string,
 ): void {
-  if (frame.ebp === undefined) {
-    if (frame.sp === undefined) return;
-    const sp = m.value(frame.sp, `${where}.sp`);
-    if (frame.ret !== undefined) w.u32(sp, m.value(frame.ret, `${where}.ret`));
+  const size = m.pointerSize;
+  const link = (of: FrameSpec | undefined): Value | undefined => (size === 4 ? of?.ebp : of?.fp);
+  const own = link(frame);
+  if (own === undefined) {
+    if (frame.sp === undefined || frame.ret === undefined) return;
+    w.pointer(m.value(frame.sp, `${where}.sp`), m.value(frame.ret, `${where}.ret`));
     return;
   }
-  const ebp = m.value(frame.ebp, `${where}.ebp`);
-  if (caller?.ebp !== undefined) w.u32(ebp, m.value(caller.ebp, `${where}.ebp of the caller`));
-  if (frame.ret !== undefined) w.u32(ebp + 4n, m.value(frame.ret, `${where}.ret`));
+  const at = m.value(own, `${where}.frame pointer`);
+  const next = link(caller);
+  if (next !== undefined) w.pointer(at, m.value(next, `${where}.frame pointer of the caller`));
+  if (frame.ret !== undefined) w.pointer(at + BigInt(size), m.value(frame.ret, `${where}.ret`));
   frame.args?.forEach((arg, index) => {
-    w.u32(ebp + 8n + BigInt(index * 4), m.value(arg, `${where}.args[${index}]`));
+    w.pointer(at + BigInt(size * (2 + index)), m.value(arg, `${where}.args[${index}]`));
   });
   for (const [offset, value] of Object.entries(frame.slots ?? {})) {
-    // Negative offsets come as 64-bit wrapped numbers.
-    w.u32(BigInt.asUintN(32, ebp + m.value(offset, `${where}.slots`)), m.value(value, `${where}.slots.${offset}`));
+    const place = at + BigInt.asIntN(64, m.value(offset, `${where}.slots`));
+    w.pointer(place, m.value(value, `${where}.slots.${offset}`));
   }
 }
 

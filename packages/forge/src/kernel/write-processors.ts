@@ -196,7 +196,11 @@ function writeState(m: Machine, cpu: ForgedProcessor, where: string): SavedProce
   // The freeze path saves through PRCB.Context; in real dumps of 9600 and 19041 the frame inside the PRCB stays zero
   // on every processor, the bugchecking one included.
   if (frame !== undefined && (!indirect || m.build < 9200)) w.bytes(frame, context);
-  if (indirect) {
+  if (indirect && arch === 'arm64' && frame !== undefined) {
+    // ARM64: the pointer leads to the frame inside the PRCB (all processors of a real 22000 dump).
+    w.bytes(frame, context);
+    w.set('_KPRCB', prcb, 'Context', frame);
+  } else if (indirect) {
     const at = m.system.take(context.length + 0x10, 0x10);
     w.bytes(at, context);
     w.set('_KPRCB', prcb, 'Context', at);
@@ -225,7 +229,13 @@ function writeState(m: Machine, cpu: ForgedProcessor, where: string): SavedProce
     special.set(name.charAt(0).toUpperCase() + name.slice(1), value);
   }
   for (const [name, value] of special) w.set('_KPRCB', prcb, `ProcessorState.SpecialRegisters.${name}`, value);
-  if (!special.has('Cr3')) {
+  if (arch === 'arm64') {
+    m.fixups.push((directoryOf) => {
+      const base = directoryOf(cpu.thread.process);
+      w.set('_KPRCB', prcb, 'ProcessorState.SpecialRegisters.Ttbr0', base);
+      w.set('_KPRCB', prcb, 'ProcessorState.SpecialRegisters.Ttbr1', base + 0x800n);
+    });
+  } else if (!special.has('Cr3')) {
     m.fixups.push((directoryOf) => {
       w.set('_KPRCB', prcb, 'ProcessorState.SpecialRegisters.Cr3', directoryOf(cpu.thread.process));
     });

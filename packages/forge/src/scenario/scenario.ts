@@ -220,10 +220,11 @@ export interface ProcessorSpec {
   readonly kpcrFields?: Fields;
 }
 
-/** A stack frame, innermost first. x86: by `ebp`; x64/ARM64: by `sp`, or placed by the image's unwind data. */
+/** A stack frame, innermost first. x86: by `ebp`; x64: by `sp`, or placed by the image's unwind data; ARM64: by `fp`. */
 export interface FrameSpec {
   readonly at?: string; // for the reader: where the frame's pc is
   readonly ebp?: Value;
+  readonly fp?: Value;
   readonly sp?: Value;
   /** x64: pc of this frame, where no return address below it says so (behind a trap frame). */
   readonly pc?: Value;

@@ -283,6 +283,7 @@ const scenario = object(
             object({
               at: text,
               ebp: value,
+              fp: value,
               sp: value,
               pc: value,
               ret: value,
