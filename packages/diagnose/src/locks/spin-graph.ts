@@ -30,6 +30,8 @@ export function holdingProcessor(diagnosis: Diagnosis, site: SpinSite): number |
     return place.kind === 'other-processor' && place.live !== false ? place.processor.number : null;
   }
   if (site.loop.lockCell === null) return null;
+  // A word of 0: the lock is free, whatever the frames say, and its waiter is about to go on.
+  if (site.loop.lockCell.value === 0n) return null;
   const search = findHolders(diagnosis, site.waiter, site.loop.lockCell.address, site.loop.frameIndex);
   return (
     search.holders.find((holder) => holder.by === 'processor' && holder.held === 'on-all-paths')?.processor?.number ??

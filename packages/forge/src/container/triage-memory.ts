@@ -46,6 +46,7 @@ export function stackBaseOf(m: Machine, cpu: SavedProcessor, sp: bigint): bigint
   add(processor.thread.spec.stack);
   add(processor.spec.dpc?.stack);
   add(processor.spec.isrStack);
+  add(processor.spec.nmiStack);
   add(processor.idleThread.spec.stack);
   return ranges.find((r) => sp >= r.limit && sp < r.base)?.base ?? null;
 }

@@ -162,6 +162,12 @@ function writeKpcr(m: Machine, cpu: ForgedProcessor, where: string): void {
     const queue = w.at('_KPRCB', prcb, 'LockQueue');
     if (queue !== undefined) set('LockArray', queue);
     w.u64(tss + 4n, m.valueOr(cpu.thread.spec.stack?.base, 0n, `${where}.thread.stack.base`)); // Rsp0
+    if (spec.nmiStack !== undefined) {
+      const base = m.value(spec.nmiStack.base, `${where}.nmiStack.base`);
+      const limit = m.value(spec.nmiStack.limit, `${where}.nmiStack.limit`);
+      m.kernel.touch(limit, Number(base - limit));
+      w.u64(tss + 0x34n, base); // Ist[3]
+    }
   }
 }
 

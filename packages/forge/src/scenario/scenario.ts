@@ -215,6 +215,8 @@ export interface ProcessorSpec {
   readonly idle?: { readonly at?: Value; readonly stack?: StackSpec; readonly fields?: Fields };
   readonly dpc?: DpcSpec;
   readonly isrStack?: { readonly base: Value; readonly limit: Value };
+  /** x64: the interrupt stack table's entry 3 (NMI). */
+  readonly nmiStack?: { readonly base: Value; readonly limit: Value };
   readonly lockQueue?: Readonly<Record<string, { readonly next: Value; readonly lock: Value }>>;
   readonly fields?: Fields;
   readonly kpcrFields?: Fields;

@@ -137,6 +137,7 @@ const processor = object(
       ),
     }),
     isrStack: range,
+    nmiStack: range,
     lockQueue: record(object({ next: value, lock: value }, ['next', 'lock'])),
     fields,
     kpcrFields: fields,
