@@ -30,8 +30,12 @@ export function diagnose(target: Target, toolVersion: string): Report {
 function weigh(finding: Finding): number {
   const context = contextPatterns.has(finding.pattern) ? 10 : 0;
   const inert = finding.verdict === 'transient' || finding.verdict === 'undetermined' ? 5 : 0;
-  return context + inert + rank[finding.confidence];
+  const symptom = symptomPatterns.has(finding.pattern) ? 4 : 0;
+  return context + inert + symptom + rank[finding.confidence];
 }
+
+/** What a cause looks like from outside: named beside the cause, behind every finding that explains it. */
+const symptomPatterns: ReadonlySet<string> = new Set(['spiking-thread', 'thread-starvation', 'affine-thread']);
 
 const contextPatterns: ReadonlySet<string> = new Set([
   'manual-dump',
