@@ -213,7 +213,7 @@ function headerInput(
           address: m.valueOr(spec.exception.address, 0n, 'header.exception.address'),
           parameters: (spec.exception.parameters ?? []).map((p, i) => m.value(p, `header.exception.parameters[${i}]`)),
         }
-      : tool === undefined && breakAt !== undefined
+      : breakAt !== undefined
         ? { code: 0x80000003, flags: 1, address: m.nt.base + BigInt(breakAt), parameters: [] } // what Windows puts there
         : null;
   return {
@@ -232,7 +232,7 @@ function headerInput(
     versionUser: spec.versionUser ?? null,
     paeEnabled: m.pae,
     kdDebuggerDataBlock: kdbg.at,
-    context: tool === undefined && where !== undefined ? where.context : null,
+    context: where === undefined ? null : where.context, // a tool's dump has one, too: of no particular moment
     exception,
     comment: spec.comment ?? null,
     systemUpTime: times.uptime,

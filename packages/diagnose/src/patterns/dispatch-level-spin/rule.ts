@@ -131,6 +131,18 @@ function judge(diagnosis: Diagnosis, site: SpinSite): Finding | null {
 }
 
 function judgement_(diagnosis: Diagnosis, site: SpinSite, evidence: Evidence): Judgement | null {
+  const found = judge(diagnosis, site, evidence);
+  if (found === null || site.waiter.processor.contextTrust !== 'stale') return found;
+  // Registers of an earlier moment beside memory of now (acquisition tools, processors that never answered the freeze).
+  const confidence = found.confidence === 'proven' || found.confidence === 'strong' ? 'likely' : found.confidence;
+  return {
+    ...found,
+    confidence,
+    assumptions: [...found.assumptions, 'the processor is still where its saved context shows it: that is stale'],
+  };
+}
+
+function judge(diagnosis: Diagnosis, site: SpinSite, evidence: Evidence): Judgement | null {
   const wait = queuedWaitOf(diagnosis, site);
   if (wait !== null) return judgeQueued(diagnosis, site, wait, evidence);
   if (site.loop.lockCell !== null) return judgeWord(diagnosis, site, site.loop.lockCell, evidence);
