@@ -131,7 +131,7 @@ function judge(diagnosis: Diagnosis, site: SpinSite): Finding | null {
 }
 
 function judgement_(diagnosis: Diagnosis, site: SpinSite, evidence: Evidence): Judgement | null {
-  const found = judge(diagnosis, site, evidence);
+  const found = judgeByShape(diagnosis, site, evidence);
   if (found === null || site.waiter.processor.contextTrust !== 'stale') return found;
   // Registers of an earlier moment beside memory of now (acquisition tools, processors that never answered the freeze).
   const confidence = found.confidence === 'proven' || found.confidence === 'strong' ? 'likely' : found.confidence;
@@ -142,7 +142,7 @@ function judgement_(diagnosis: Diagnosis, site: SpinSite, evidence: Evidence): J
   };
 }
 
-function judge(diagnosis: Diagnosis, site: SpinSite, evidence: Evidence): Judgement | null {
+function judgeByShape(diagnosis: Diagnosis, site: SpinSite, evidence: Evidence): Judgement | null {
   const wait = queuedWaitOf(diagnosis, site);
   if (wait !== null) return judgeQueued(diagnosis, site, wait, evidence);
   if (site.loop.lockCell !== null) return judgeWord(diagnosis, site, site.loop.lockCell, evidence);
