@@ -226,3 +226,27 @@ describe('threads', () => {
     expect(walkList(dump, at('thread(r1)') + 8n).length).toBe(1);
   });
 });
+
+describe('secondary data', () => {
+  it.each(['full', 'bitmap-kernel', 'triage'] as const)('%s: blobs lie behind the primary data', (dump) => {
+    const tag = '01234567-89ab-cdef-0123-456789abcdef';
+    const bytes = bytesOf(
+      variant('S03', {
+        dump,
+        blobs: [
+          { tag, bytes: '0102030405' },
+          { tag, bytes: '' },
+        ],
+      }),
+    );
+    const plain = bytesOf(variant('S03', { dump }));
+    // Header, then two blobs, the first padded to 8 bytes.
+    expect(bytes.length - plain.length).toBe(0x10 + 0x28 + 0x20);
+    const opened = openDump(bytesSource(bytes));
+    expect(opened.blobs.map((blob) => [blob.tag, blob.size])).toEqual([
+      [tag, 5],
+      [tag, 0],
+    ]);
+    expect([...opened.fileBytes(opened.blobs[0]?.offset ?? 0, 5)]).toEqual([1, 2, 3, 4, 5]);
+  });
+});

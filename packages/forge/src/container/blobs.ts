@@ -17,7 +17,7 @@ export function blobBytes(blobs: readonly Blob[], build: number): Uint8Array {
   const view = new DataView(out.buffer);
   out.set(asciiBytes('DumpBlob'));
   view.setUint32(8, 0x10, true);
-  view.setUint32(12, build, true);
+  view.setUint32(12, (0xf0000000 | build) >>> 0, true); // F000 marks a free build, as in NtBuildNumber and real dumps
   let at = 0x10;
   blobs.forEach((blob, index) => {
     const padded = (sizes[index] ?? 0x20) - 0x20;
