@@ -6,6 +6,8 @@ import { extensionArgs } from './thread.ts';
 import { type ThreadRow, threadBlock } from './thread-block.ts';
 
 const PRIORITIES = 32;
+/** KTHREAD.State. */
+const READY = 1;
 const MAX_THREADS = 4096;
 const DEFAULT_FLAGS = 6;
 
@@ -37,7 +39,8 @@ export const readyCommand: Command = defineCommand({
   names: ['!ready'],
   summary: 'list ready threads by processor and priority',
   usage: '!ready [flags]',
-  fidelity: 'Headings as in WinDbg; the line for an empty processor follows recollection.',
+  fidelity:
+    'Headings as in WinDbg; the line for an empty processor follows recollection. Where no list is known, threads by their state, and it says so.',
   run(session, args) {
     const { target } = session;
     const { values } = extensionArgs(session, args, 1);
@@ -79,8 +82,18 @@ export const readyCommand: Command = defineCommand({
         if (sharedHeads !== undefined) show(`SharedReadyQueue ${plainAddress(queue, target)}`, sharedHeads);
       }
     }
-    if (!known)
-      throw new CommandError('!ready: nt!_KPRCB.DispatcherReadyListHead is not in the layouts of this kernel');
+    // XP has one set of lists for all processors; Server 2003 moved them into the PRCB.
+    const global = known ? undefined : target.resolve('nt!KiDispatcherReadyListHead');
+    if (global !== undefined && !show('Machine', global)) lines.push('Machine: No threads in READY state');
+    if (known || global !== undefined) return result(rows, lines);
+    lines.push('No list of ready threads is known for this kernel: threads whose state is READY');
+    const ready = target.threads().filter((thread) => thread.state === READY);
+    for (const thread of ready.sort((a, b) => (b.priority ?? 0) - (a.priority ?? 0))) {
+      const block = threadBlock(session, thread, flags);
+      rows.push({ queue: 'state', priority: thread.priority ?? 0, thread: block.row });
+      lines.push(...block.lines.map((line) => `    ${line}`), '');
+    }
+    if (ready.length === 0) lines.push('    none');
     return result(rows, lines);
   },
 });
