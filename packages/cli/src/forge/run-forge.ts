@@ -1,4 +1,4 @@
-import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { forge, listScenarios, loadScenario, resolveScenario, type Scenario } from '@dumpscope/forge';
 import { EXIT, type Io, oneLine, UsageError } from '../io.ts';
@@ -95,6 +95,7 @@ function write(scenario: Scenario, folder: string | null, request: ForgeRequest,
   const output = request.output ?? '';
   mkdirSync(dirname(output), { recursive: true });
   const file = openSync(output, 'w');
+  let whole = false;
   try {
     const result = forge(scenario, imageFiles(folder), {
       sink: {
@@ -105,6 +106,7 @@ function write(scenario: Scenario, folder: string | null, request: ForgeRequest,
     });
     // What was declared but never written is a hole.
     ftruncateSync(file, result.size);
+    whole = true;
     if (request.symbols !== null) {
       mkdirSync(request.symbols, { recursive: true });
       for (const symbol of result.symbols) writeFileSync(join(request.symbols, basename(symbol.name)), symbol.bytes);
@@ -114,5 +116,6 @@ function write(scenario: Scenario, folder: string | null, request: ForgeRequest,
     );
   } finally {
     closeSync(file);
+    if (!whole) rmSync(output, { force: true });
   }
 }

@@ -44,6 +44,7 @@ const examination: FactKey<Examination> = defineFact('loops of processors', (dia
       unexamined.push({ processor, why: hidden });
       continue;
     }
+    if (faultedAt(diagnosis, processor, registers.pc)) continue;
     const found = examine(diagnosis, processor, registers);
     if ('why' in found) unexamined.push({ processor, why: found.why });
     else sites.push(...found.sites);
@@ -60,6 +61,12 @@ export const unexaminedProcessors: FactKey<readonly Unexamined[]> = defineFact(
   'unexamined processors',
   (diagnosis) => diagnosis.fact(examination).unexamined,
 );
+
+/** The bugcheck is about the very instruction that this processor stood at: it faulted there, whatever loop is around it. */
+function faultedAt({ target }: Diagnosis, processor: Processor, pc: bigint): boolean {
+  if (processor.contextTrust !== 'bugchecking' || target.bugcheck === null) return false;
+  return isManualCode(target.bugcheck.baseCode) ? false : target.bugcheck.parameters.includes(pc);
+}
 
 /**
  * A dump on request interrupts code that has nothing to do with it. When that code's context was not found, what is left
@@ -146,4 +153,11 @@ function callBefore(target: Target, returnAddress: bigint): Va | null {
     bounds.end === null ? { start } : { ranges: [{ start, end: vaAdd(module.base, bounds.end) }] },
   );
   return callInstruction(around.graph, returnAddress)?.address ?? null;
+}
+
+/** The processor waits for a lock, or repeats one state for ever; a loop whose end is unknown may be work. */
+export function isStuck({ loop }: SpinSite): boolean {
+  return (
+    loop.execution.end === 'cycle' || loop.lockCell !== null || loop.shape === 'queued-wait' || waitsForQueueBit(loop)
+  );
 }

@@ -3,7 +3,7 @@ import type { Frame } from '@dumpscope/debugger';
 import type { Diagnosis } from '../../engine/diagnosis.ts';
 import type { Evidence } from '../../engine/evidence.ts';
 import { address, argument, irqlName, plural } from '../../engine/words.ts';
-import { type SpinSite, spinSites } from '../../facts/spin-sites.ts';
+import { isStuck, type SpinSite, spinSites } from '../../facts/spin-sites.ts';
 import type { HolderPlace } from '../../locks/holder-place.ts';
 import { type QueuedWait, type QueueEntry, WAIT } from '../../locks/queue-entry.ts';
 import { waitCycle } from '../../locks/spin-graph.ts';
@@ -113,7 +113,9 @@ export function byPlace(
     case 'other-processor': {
       const other = place.processor;
       const cycle = waitCycle(diagnosis, site);
-      const spinsToo = diagnosis.fact(spinSites).some((sibling) => sibling.waiter.processor.number === other.number);
+      const spinsToo = diagnosis
+        .fact(spinSites)
+        .some((sibling) => sibling.waiter.processor.number === other.number && isStuck(sibling));
       evidence.fact(
         `entry ${entry} lies on the ${place.stack.kind} stack ${a(place.stack.limit)}..${a(place.stack.base)} that belongs to processor ${other.number}`,
         'true',

@@ -3,7 +3,7 @@ import type { Diagnosis } from '../../engine/diagnosis.ts';
 import type { Evidence } from '../../engine/evidence.ts';
 import { address, list, plural } from '../../engine/words.ts';
 import type { WaitCell } from '../../facts/loop-view.ts';
-import { type SpinSite, spinSites } from '../../facts/spin-sites.ts';
+import { isStuck, type SpinSite, spinSites } from '../../facts/spin-sites.ts';
 import { findHolders, type Holder, type HolderSearch } from '../../locks/holders.ts';
 import { waitCycle } from '../../locks/spin-graph.ts';
 import { busyElsewhere, type Judgement, lockOrder } from './judgement.ts';
@@ -112,17 +112,18 @@ function held(
     case 'processor': {
       const other = holder.processor;
       const number = other?.number ?? -1;
-      const spin = diagnosis.fact(spinSites).find((sibling) => sibling.waiter.processor.number === number);
+      const spinsToo = diagnosis
+        .fact(spinSites)
+        .some((sibling) => sibling.waiter.processor.number === number && isStuck(sibling));
       const cycle = waitCycle(diagnosis, site);
       if (cycle !== null) return lockOrder(base, cycle, sure ? 'strong' : 'likely', `a lock word of 0 at ${where}`);
       return {
         ...base,
-        verdict: spin !== undefined ? 'holder-stuck' : 'held-elsewhere',
+        verdict: spinsToo ? 'holder-stuck' : 'held-elsewhere',
         confidence: 'likely',
-        why:
-          spin !== undefined
-            ? `Processor ${number} holds the lock in ${name} ${paths} and cannot leave a loop itself: the root is there.`
-            : `Processor ${number} holds the lock in ${name} ${paths}; it is executing and can still release it.`,
+        why: spinsToo
+          ? `Processor ${number} holds the lock in ${name} ${paths} and cannot leave a loop itself: the root is there.`
+          : `Processor ${number} holds the lock in ${name} ${paths}; it is executing and can still release it.`,
         assumptions: sure ? [] : ['the path that holds the lock was taken'],
         wouldChange,
       };
