@@ -80,7 +80,7 @@ function judge(diagnosis: Diagnosis, thread: Thread, processor: number | null): 
       null,
       letsGo ? 'likely' : 'strong',
       `Thread ${thread.address.toString(16)} consumes CPU: ${clock(seconds)}`,
-      `The thread is ${where} and has used ${used}. CPU time is a lifetime sum, so it bounds the spike.${processor === null ? '' : ' If its processor is in a Dispatch Level Spin, this is what that looks like from the outside.'}`,
+      `The thread is ${where} and has used ${used}. CPU time is a lifetime sum, so it bounds the spike.${processor === null || letsGo ? '' : ' If its processor is in a Dispatch Level Spin, this is what that looks like from the outside.'}`,
     ),
     processor,
     thread: json(thread.address),
