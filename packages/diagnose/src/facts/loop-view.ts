@@ -1,4 +1,5 @@
 /** A loop around an interrupted PC as the rules see it: what its exits wait for, and whether they can be taken. */
+import type { Instruction } from '@dumpscope/cpu';
 import type { Module } from '@dumpscope/debugger';
 
 export interface WaitCell {
@@ -44,6 +45,8 @@ export interface LoopView {
   readonly header: bigint;
   readonly end: bigint;
   readonly instructionCount: number;
+  /** In address order. */
+  readonly instructions: readonly Instruction[];
   readonly functionName: string | null;
   readonly module: Module | null;
   /** Frame of the walk in which the loop is: 0 the interrupted code itself, above it callers that call a helper. */

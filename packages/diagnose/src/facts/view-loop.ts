@@ -32,6 +32,7 @@ export function viewLoop(
     header: loop.header,
     end: loop.end,
     instructionCount: loop.instructions.length,
+    instructions: loop.instructions,
     functionName: name.symbol === null ? null : name.text,
     module,
     frameIndex: frame.index,

@@ -32,7 +32,24 @@ export interface HolderSearch {
 /** Threads beyond this are counted as unseen rather than walked; 20,000 threads of a hung server fit. */
 const MAX_THREADS = 40_000;
 
+const searches = new WeakMap<Waiter, Map<bigint, HolderSearch>>();
+
+/** Walks every stack once for each waiter and lock; the answer is kept. */
 export function findHolders(diagnosis: Diagnosis, waiter: Waiter, lock: bigint, waitingFrame: number): HolderSearch {
+  let known = searches.get(waiter);
+  if (known === undefined) {
+    known = new Map();
+    searches.set(waiter, known);
+  }
+  let search = known.get(lock);
+  if (search === undefined) {
+    search = searchHolders(diagnosis, waiter, lock, waitingFrame);
+    known.set(lock, search);
+  }
+  return search;
+}
+
+function searchHolders(diagnosis: Diagnosis, waiter: Waiter, lock: bigint, waitingFrame: number): HolderSearch {
   const { target } = diagnosis;
   const holders: Holder[] = [];
   const holdsIn = (

@@ -6,8 +6,19 @@ import { placeOf } from './holder-place.ts';
 import { findHolders } from './holders.ts';
 import { identifyQueuedWait, type QueuedWait } from './queue-entry.ts';
 
+const waits = new WeakMap<SpinSite, QueuedWait | null>();
+
 /** The queued wait of a site, read from whichever exit waits for bit 0 of a cell. */
 export function queuedWaitOf(diagnosis: Diagnosis, site: SpinSite): QueuedWait | null {
+  let wait = waits.get(site);
+  if (wait === undefined) {
+    wait = readQueuedWait(diagnosis, site);
+    waits.set(site, wait);
+  }
+  return wait;
+}
+
+function readQueuedWait(diagnosis: Diagnosis, site: SpinSite): QueuedWait | null {
   const stacks = diagnosis.fact(knownStacks);
   for (const exit of site.loop.exits) {
     for (const cell of exit.cells) {

@@ -27,5 +27,6 @@ export function blankFinding(
     assumptions: [],
     wouldChange: [],
     downstream: [],
+    picture: null,
   };
 }

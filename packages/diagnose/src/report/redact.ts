@@ -1,3 +1,4 @@
+import type { FindingPicture, WaitNode } from './picture.ts';
 import type { Finding, Report } from './report.ts';
 
 /** A report without names of processes, files and users and without memory bytes: what may leave the building. */
@@ -44,5 +45,39 @@ function redactFinding(finding: Finding, clean: (text: string) => string): Findi
     downstream: finding.downstream.map(clean),
     assumptions: finding.assumptions.map(clean),
     wouldChange: finding.wouldChange.map(clean),
+    picture: finding.picture === null ? null : redactPicture(finding.picture, clean),
+  };
+}
+
+/** Addresses and bounds stay, as in claims; code, values and links, which are bytes of memory, go. */
+function redactPicture(picture: FindingPicture, clean: (text: string) => string): FindingPicture {
+  const { queue } = picture;
+  return {
+    ...picture,
+    loop: [],
+    queue:
+      queue === null
+        ? null
+        : {
+            ...queue,
+            word: null,
+            entries: queue.entries.map((entry) => ({ ...entry, next: null, lockField: null })),
+            stacks: queue.stacks.map((stack) => ({ ...stack, owner: clean(stack.owner) })),
+            marks: queue.marks.map((mark) => ({ ...mark, label: clean(mark.label) })),
+          },
+    waits: picture.waits.map((edge) => ({
+      from: redactNode(edge.from, clean),
+      to: redactNode(edge.to, clean),
+      label: clean(edge.label),
+    })),
+  };
+}
+
+function redactNode(node: WaitNode, clean: (text: string) => string): WaitNode {
+  return {
+    ...node,
+    label: clean(node.label),
+    // The second line of a thread is the name of its process.
+    detail: node.kind === 'thread' || node.detail === null ? null : clean(node.detail),
   };
 }

@@ -1,5 +1,7 @@
 /** The JSON report, schemaVersion 1. docs/report-schema.json is the contract; fields may be added, never renamed. */
 
+import type { FindingPicture } from './picture.ts';
+
 export type Confidence = 'proven' | 'strong' | 'likely' | 'possible';
 
 export type Outcome = 'true' | 'false' | 'undetermined';
@@ -62,6 +64,8 @@ export interface Finding {
   readonly assumptions: readonly string[];
   readonly wouldChange: readonly string[];
   readonly downstream: readonly string[];
+  /** For drawings; null where there is nothing to draw. */
+  readonly picture: FindingPicture | null;
 }
 
 export interface ReportFrame {

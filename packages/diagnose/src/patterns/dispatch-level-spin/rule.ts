@@ -14,6 +14,7 @@ import { judgeLoop } from './judge-loop.ts';
 import { judgeQueued } from './judge-queued.ts';
 import { judgeWord } from './judge-word.ts';
 import type { Judgement } from './judgement.ts';
+import { spinPicture } from './picture.ts';
 import { unseenSpins } from './unseen.ts';
 import { watchdogFindings } from './watchdog.ts';
 
@@ -127,6 +128,7 @@ function judge(diagnosis: Diagnosis, site: SpinSite): Finding | null {
     assumptions: [...judgement.assumptions],
     wouldChange: [...judgement.wouldChange],
     downstream,
+    picture: spinPicture(diagnosis, site, judgement),
   };
 }
 

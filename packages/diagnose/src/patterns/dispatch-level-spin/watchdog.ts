@@ -18,6 +18,7 @@ import {
 } from '../../facts/watchdog-profile.ts';
 import { blankFinding } from '../../report/blank.ts';
 import type { Finding } from '../../report/report.ts';
+import { watchdogPicture } from './picture.ts';
 
 /** Interrupted PCs further apart than this are not one loop. */
 const MAX_SPREAD = 0x1000n;
@@ -163,6 +164,7 @@ function judge(diagnosis: Diagnosis, profile: WatchdogProfile, shape: ProfileSha
     downstream: [
       `what is bound to processor ${processor.number}: its ready threads, its DPC queue, IPIs that it does not take`,
     ],
+    picture: watchdogPicture(diagnosis, profile, shape, code.end),
   };
 }
 
