@@ -89,13 +89,18 @@ export class TriageMemory {
       const base = stackBaseOf(m, cpu, cpu.sp);
       if (base !== null) this.add(cpu.sp, Math.min(Number(base - cpu.sp), stackBytes));
     }
-    // Interrupted stacks: from the trap frame to the base.
+    // Interrupted stacks: from the trap frame to the base, and from the interrupted stack pointer where the frame lies on a
+    // stack of its own (NMI).
     for (const frame of Object.values(m.scenario.trapFrames ?? {})) {
-      const at = m.value(frame.at, 'trapFrames.at');
-      for (const cpu of saved) {
-        const base = stackBaseOf(m, cpu, at);
-        if (base === null || this.#covered(at)) continue;
-        this.add(at, Math.min(Number(base - at), stackBytes));
+      const places = [frame.at, frame.regs['rsp'] ?? frame.regs['esp']];
+      for (const place of places) {
+        if (place === undefined) continue;
+        const at = m.value(place, 'trapFrames');
+        for (const cpu of saved) {
+          const base = stackBaseOf(m, cpu, at);
+          if (base === null || this.#covered(at)) continue;
+          this.add(at, Math.min(Number(base - at), stackBytes));
+        }
       }
     }
     // Threads of the other processors come without the process they belong to.
