@@ -1,4 +1,5 @@
 /** The report as a page of text: verdict, why, who, cleared, what would change it; then evidence. */
+import { clearedTogether, limitsTogether, sinceText, uptime } from './phrases.ts';
 import type { Finding, Report } from './report.ts';
 
 const WIDTH = 110;
@@ -34,7 +35,7 @@ export function renderText(report: Report, options: TextOptions = {}): string {
   if (report.processors.length > 0) out.push('', 'Processors', ...processorTable(report));
   if (report.limits.length > 0) {
     out.push('', 'What could not be read');
-    for (const limit of merged(report)) out.push(...wrap(`${limit}`, '  ', '    '));
+    for (const { what, why } of limitsTogether(report.limits)) out.push(...wrap(`${what}: ${why}`, '  ', '    '));
   }
   return `${out.join('\n')}\n`;
 }
@@ -45,18 +46,16 @@ function renderFinding(finding: Finding, number: number, evidence: boolean): str
   out.push(`${number}. ${finding.title}`, `   [${verdict}, ${finding.confidence}]`);
   out.push(...wrap(finding.summary, '   ', '   '));
   if (finding.since !== null) {
-    const { minSeconds, maxSeconds, reason } = finding.since;
-    const bound =
-      maxSeconds === null
-        ? 'unknown'
-        : `at most ${seconds(maxSeconds)}${minSeconds !== null && minSeconds > 0 ? `, at least ${seconds(minSeconds)}` : ''}`;
-    out.push(...wrap(`Since: ${bound} (${reason})`, '   ', '          '));
+    out.push(...wrap(`Since: ${sinceText(finding.since)} (${finding.since.reason})`, '   ', '          '));
   }
   section(
     'Blame',
     finding.blame.map((b) => `${b.function === null ? b.module : b.function} [${b.role}]: ${b.reason}`),
   );
-  section('Cleared', grouped(finding.cleared));
+  section(
+    'Cleared',
+    clearedTogether(finding.cleared).map(({ what, reason }) => `${what}: ${reason}`),
+  );
   section('Downstream', finding.downstream);
   section('Assumed', finding.assumptions);
   section('Would change this', finding.wouldChange);
@@ -99,26 +98,6 @@ function processorTable(report: Report): string[] {
   return [header, ...rows].map((row) => `  ${row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  ')}`.trimEnd());
 }
 
-/** Cleared parties with the same reason on one line. */
-function grouped(cleared: Finding['cleared']): string[] {
-  const groups = new Map<string, string[]>();
-  for (const { what, reason } of cleared) groups.set(reason, [...(groups.get(reason) ?? []), what]);
-  return [...groups].map(([reason, whats]) => `${whats.join(', ').replace(/, processor (?=\d)/g, ', ')}: ${reason}`);
-}
-
-/** Limits with the same reason on one line: twenty-four processors without an image say it once. */
-function merged(report: Report): string[] {
-  const groups = new Map<string, string[]>();
-  for (const limit of report.limits) {
-    const key = `${limit.why}${limit.wouldNeed === null ? '' : `; would need ${limit.wouldNeed}`}`;
-    groups.set(key, [...(groups.get(key) ?? []), limit.what]);
-  }
-  return [...groups].map(
-    ([why, whats]) =>
-      `${whats.length > 4 ? `${whats.slice(0, 3).join(', ')} and ${whats.length - 3} more` : whats.join(', ')}: ${why}`,
-  );
-}
-
 function wrap(text: string, first: string, rest: string): string[] {
   const lines: string[] = [];
   let line = first;
@@ -138,16 +117,4 @@ function wrap(text: string, first: string, rest: string): string[] {
 
 function short(bytes: string): string {
   return bytes.length > 48 ? `${bytes.slice(0, 48)}… (${bytes.length / 2} bytes)` : bytes;
-}
-
-function seconds(value: number): string {
-  return value >= 60 ? `${uptime(value)}` : `${value.toFixed(3)} s`;
-}
-
-function uptime(value: number): string {
-  const ms = Math.floor(value * 1000 + 1e-6);
-  const pad = (n: number, width = 2): string => String(n).padStart(width, '0');
-  const days = Math.floor(ms / 86_400_000);
-  const clock = `${pad(Math.floor(ms / 3_600_000) % 24)}:${pad(Math.floor(ms / 60_000) % 60)}:${pad(Math.floor(ms / 1000) % 60)}.${pad(ms % 1000, 3)}`;
-  return days > 0 ? `${days} days ${clock}` : clock;
 }
