@@ -5,6 +5,7 @@ export { commandDocs } from './command-docs.ts';
 export { engineAddress, plainAddress } from './format/address.ts';
 export { elapsedTicks, sessionTime, stampTime, tickTime, uptimeText } from './format/time.ts';
 export { versionLines, zoneBias } from './info/version-target.ts';
+export { type PageWalk, type WalkLevel, walkPages } from './kernel/page-walk.ts';
 export { type ExecutedCommand, executeLine } from './line/execute.ts';
 export { CommandRegistry, parseCommand } from './line/registry.ts';
 export { splitLine } from './line/split.ts';

@@ -43,4 +43,5 @@ const contextPatterns: ReadonlySet<string> = new Set([
   'inconsistent-dump',
   'idle-system',
   'no-component-symbols',
+  'coincidental-symbolic-information',
 ]);

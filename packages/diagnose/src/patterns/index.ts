@@ -1,19 +1,33 @@
+import { selfDiagnosis } from '../bugchecks/self-diagnosis.ts';
 import type { Pattern } from '../engine/diagnosis.ts';
 import { affineThread } from './affine-thread/rule.ts';
+import { coincidentalSymbolicInformation } from './coincidental-symbolic-information/rule.ts';
 import { dispatchLevelSpin } from './dispatch-level-spin/rule.ts';
 import { idleSystem } from './idle-system/rule.ts';
+import { invalidPointer } from './invalid-pointer/rule.ts';
 import { manualDump } from './manual-dump/rule.ts';
+import { nullPointer } from './null-pointer/rule.ts';
 import { spikingThread } from './spiking-thread/rule.ts';
+import { stackOverflow } from './stack-overflow/rule.ts';
 import { threadStarvation } from './thread-starvation/rule.ts';
 import { truncatedDump } from './truncated-dump/rule.ts';
+import { unloadedModule } from './unloaded-module/rule.ts';
+import { wildCode } from './wild-code/rule.ts';
 
 /** Every rule, in the order in which findings of equal weight are printed. One line a pattern. */
 export const patterns: readonly Pattern[] = [
   dispatchLevelSpin,
+  stackOverflow,
+  nullPointer,
+  unloadedModule,
+  wildCode,
+  invalidPointer,
+  selfDiagnosis,
   spikingThread,
   affineThread,
   threadStarvation,
   idleSystem,
   manualDump,
   truncatedDump,
+  coincidentalSymbolicInformation,
 ];

@@ -1,0 +1,50 @@
+import { callerStory } from '../../bugchecks/caller.ts';
+import { faultFinding } from '../../bugchecks/fault-finding.ts';
+import { kindClause } from '../../bugchecks/fault-text.ts';
+import { faultView } from '../../bugchecks/fault-view.ts';
+import { type Diagnosis, definePattern, type Pattern } from '../../engine/diagnosis.ts';
+import { address } from '../../engine/words.ts';
+import type { Finding } from '../../report/report.ts';
+
+/** The processor executed, or tried to, what is no code: outside every module, on a stack, inside an instruction. */
+export const wildCode: Pattern = definePattern({
+  id: 'wild-code',
+  title: 'Wild Code',
+  run(diagnosis: Diagnosis): readonly Finding[] {
+    const view = diagnosis.fact(faultView);
+    if (view === null || view.category !== 'wild-code') return [];
+    const { target } = diagnosis;
+    const caller = callerStory(diagnosis, view);
+    const subject = view.subject;
+    const where = subject === null ? '' : kindClause(subject);
+    const what =
+      view.verdict === 'mid-instruction'
+        ? 'is inside an instruction'
+        : view.verdict === 'not-executable'
+          ? 'was fetched as code and may not be'
+          : view.verdict === 'non-canonical' && subject !== null
+            ? `leads to ${address(target, subject.address)}, which is no address`
+            : view.verdict === 'stack'
+              ? 'is executed on a stack'
+              : 'is executed outside every module';
+    return [
+      faultFinding(diagnosis, view, {
+        pattern: 'wild-code',
+        title: `${what}${caller.by}`,
+        story: (evidence) => [
+          view.verdict === 'mid-instruction'
+            ? 'The code before it never leads there: the processor got there by a bad jump or return, or the code was changed.'
+            : `What was to be executed is ${where}.`,
+          ...caller.tell(evidence),
+        ],
+        confidence:
+          view.verdict === 'mid-instruction' ? 'strong' : view.pc?.place === null || view.execute ? 'proven' : 'strong',
+        ...(caller.blame.length === 0 ? {} : { blame: caller.blame }),
+        wouldChange:
+          view.verdict === 'mid-instruction'
+            ? ['a jump into the middle of that instruction that its function makes on purpose']
+            : [],
+      }),
+    ];
+  },
+});
