@@ -1,11 +1,10 @@
-// Builds the 64-bit image sets (packages/forge/images/x64-basic, arm64-basic) with clang-19 and lld-19: PE images with unwind
-// data, PDBs, and a manifest for each set. The same sources give the same bytes; `--check DIR` builds into DIR instead.
+// Builds image sets that share sources (packages/forge/images/x64-basic, by its images.json) with clang-19 and lld-19: PE
+// images with unwind data, PDBs, and a manifest for each set. build-images.mjs is the program.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { fail, root } from './run.mjs';
+import { fail } from './run.mjs';
 
 // A PDB records the linker's arguments and directory: both must not depend on where the repository lies.
 const WORK = '/tmp/dumpscope-images-64';
@@ -17,7 +16,7 @@ const machines = {
 };
 
 /** Version of the compiler, null where it is not installed: outputs are compared only for the same one. */
-export function toolVersion() {
+function toolVersion() {
   const result = spawnSync(tools.clang, ['--version'], { encoding: 'utf8' });
   const linker = spawnSync(tools.link, ['--version'], { encoding: 'utf8' });
   if (result.error || linker.error) return null;
@@ -244,15 +243,4 @@ export function buildFolder(folder, to = folder) {
   }
   rmSync(WORK, { recursive: true, force: true });
   return Object.keys(all.sets);
-}
-
-if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const check = process.argv.indexOf('--check');
-  for (const name of ['x64-basic', 'arm64-basic']) {
-    const folder = join(root, 'packages/forge/images', name);
-    // build-images.mjs builds the sets that have a set.json.
-    if (!existsSync(join(folder, 'src/images.json'))) continue;
-    const to = check < 0 ? folder : join(process.argv[check + 1] ?? '.', name);
-    console.log(`${name}: ${buildFolder(folder, to).join(', ')}`);
-  }
 }

@@ -1,10 +1,11 @@
 // Builds the forge's images and PDBs from their sources: packages/forge/images/<set>/src/set.json says how.
-//   node scripts/build-images.mjs [SET ...] [--out DIR]      (build-images-x64.mjs builds the 64-bit sets)
+//   node scripts/build-images.mjs [SET ...] [--out DIR]      (sets with an images.json: build-images-x64.mjs does the work)
 // The same sources give the same bytes (/Brepro, relative names, a fixed file name order); outputs are committed beside them.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { buildFolder } from './build-images-x64.mjs';
 import { fail, root } from './run.mjs';
 
 const images = join(root, 'packages/forge/images');
@@ -14,8 +15,7 @@ for (let i = 2; i < process.argv.length; i++) {
   if (process.argv[i] === '--out') out = process.argv[++i];
   else wanted.push(process.argv[i]);
 }
-const sets =
-  wanted.length > 0 ? wanted : readdirSync(images).filter((name) => existsSync(join(images, name, 'src/set.json')));
+const sets = wanted.length > 0 ? wanted : readdirSync(images).filter((name) => existsSync(join(images, name, 'src')));
 
 function tool(cwd, command, args) {
   const result = spawnSync(command, args, { cwd, encoding: 'utf8' });
@@ -125,4 +125,8 @@ function symbolMap(text, x86) {
   );
 }
 
-for (const name of sets) buildSet(name);
+for (const name of sets) {
+  if (existsSync(join(images, name, 'src/images.json')))
+    buildFolder(join(images, name), out === null ? join(images, name) : join(out, name));
+  else buildSet(name);
+}

@@ -57,16 +57,15 @@ describe.skipIf(!same)('rebuilding', () => {
     rmSync(out, { recursive: true, force: true });
   });
 
-  it.each([
-    ['scripts/build-images.mjs', '--out'],
-    ['scripts/build-images-x64.mjs', '--check'],
-  ])('%s gives the committed bytes', (script, option) => {
-    const to = join(out, script.replace(/\W/g, '_'));
-    const run = spawnSync(process.execPath, [join(root, script), option, to], { encoding: 'utf8' });
+  it('gives the committed bytes', () => {
+    const to = join(out, 'images');
+    const run = spawnSync(process.execPath, [join(root, 'scripts/build-images.mjs'), '--out', to], {
+      encoding: 'utf8',
+    });
     expect(run.stderr).toBe('');
     expect(run.status).toBe(0);
     const made = files(to);
-    expect(made.length).toBeGreaterThan(3);
+    expect(made.filter((name) => name.endsWith('manifest.json')).length).toBe(manifests.length);
     for (const name of made) {
       if (Buffer.compare(readFileSync(join(to, name)), readFileSync(join(folder, name))) !== 0) {
         throw new Error(`${name} differs from the committed file`);
