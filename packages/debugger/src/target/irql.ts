@@ -49,24 +49,32 @@ export interface IrqlInput {
   readonly dispatchedBy: string | null;
   /** Offset of KINTERRUPT.Irql; null where the layout lacks it. */
   readonly interruptIrqlOffset: number | null;
+  /** Offset of KINTERRUPT.Vector; null where the layout lacks it. */
+  readonly interruptVectorOffset: number | null;
 }
 
 /**
- * KiInterruptDispatch and its siblings on x86 keep what HalBeginSystemInterrupt gave them for OldIrql in the local just
- * below the trap frame (FPO [0,2] on XP). Taken only where the handler is one by its name, or passed a KINTERRUPT on,
- * and only below that interrupt's own level.
+ * KiInterruptDispatch and its siblings on x86 keep two locals below the trap frame (FPO [0,2] on XP and 2003): the vector
+ * just below it, and below that the byte that HalBeginSystemInterrupt stores as OldIrql, its upper bytes left as they were
+ * (seen on 2003: `105ecd00 000000d1`, the arguments that HalEndSystemInterrupt gets). Taken only where the handler is one
+ * by its name, or passed a KINTERRUPT on, and only below that interrupt's own level.
  */
 function savedOldIrql(input: IrqlInput, trapFrame: bigint): Irql | null {
   const named = /^Ki(Interrupt|Chained|Floating)Dispatch/.test(input.dispatchedBy ?? '');
   const object = input.interrupted?.interruptObject ?? null;
   if (!named && object === null) return null;
-  const at = va(trapFrame - 4n);
-  const level = input.memory.u32(at);
-  const own =
-    object === null || input.interruptIrqlOffset === null
-      ? undefined
-      : input.memory.u8(object + BigInt(input.interruptIrqlOffset));
-  if (level === undefined || level > 27 || (own !== undefined && level >= own)) return null;
+  const of = (offset: number | null): bigint | null =>
+    object === null || offset === null ? null : object + BigInt(offset);
+  const vectorAt = of(input.interruptVectorOffset);
+  const irqlAt = of(input.interruptIrqlOffset);
+  const vector = vectorAt === null ? undefined : input.memory.u32(vectorAt);
+  const own = irqlAt === null ? undefined : input.memory.u8(irqlAt);
+  const first = input.memory.u32(trapFrame - 4n);
+  // Vectors of devices begin at 30; a level is less than that, and a build that keeps it right below the frame is believed.
+  const isVector = first !== undefined && first >= 0x30 && first <= 0xff && (vector === undefined || vector === first);
+  const at = va(trapFrame - (isVector ? 8n : 4n));
+  const level = isVector ? input.memory.u8(at) : first;
+  if (level === undefined || level > 27 || (own !== undefined && own !== 0 && level >= own)) return null;
   return {
     level,
     kind: 'exact',

@@ -225,6 +225,7 @@ export class KernelProcessor implements Processor {
       userMode: !stale && interrupted !== null && isUserMode(interrupted.registers),
       dispatchedBy: interrupted?.handler == null ? null : (world.nameOf(interrupted.handler).symbol?.display ?? null),
       interruptIrqlOffset: world.fields.find('_KINTERRUPT', 'Irql')?.offset ?? null,
+      interruptVectorOffset: world.fields.find('_KINTERRUPT', 'Vector')?.offset ?? null,
       x86IrqlOffset: world.arch === 'x86' ? (world.fields.find('_KTRAP_FRAME', 'PreviousIrql')?.offset ?? null) : null,
     });
     return this.#irql;

@@ -41,6 +41,7 @@ function ports(memory: SparseMemory, frame?: X86FrameRecord, start?: bigint) {
 }
 
 const call = [0xe8, 0, 0, 0, 0]; // five bytes before a return address
+const context = { interrupted: false, calleeParams: 0, previousChildEbp: null };
 
 describe('FrameData programs', () => {
   const input = (memory: Record<number, number> = {}) => ({
@@ -94,8 +95,6 @@ describe('FrameData programs', () => {
 });
 
 describe('x86 frames', () => {
-  const context = { interrupted: false, calleeParams: 0, previousChildEbp: null };
-
   it('takes an FPO record: locals and saved registers lie below the return address', () => {
     const memory = new SparseMemory(4).put(0x80501234n - 5n, call).u32(ESP, 1, 2, 3, 0x80501234, 9);
     const step = unwindX86(
@@ -225,5 +224,70 @@ describe('x86 frames', () => {
       .u32(ESP, 0x80503000, 0x11, 0x80505000);
     const step = unwindX86(ports(memory, undefined, start), registerMap({ eip: start + 0x10n, esp: ESP }), context);
     expect(step).toMatchObject({ kind: 'caller', trust: 'scan', returnSlot: ESP + 8n });
+  });
+});
+
+describe('preserved registers', () => {
+  // Code of our own C (clang, i686): a callee with a frame pointer and one without, each in the middle of a call.
+  const callee = 0xa1341000n;
+  const returnTo = 0xa1342755n;
+
+  function memoryOf(...code: number[]): SparseMemory {
+    const distance = Number(callee - returnTo);
+    return new SparseMemory(4)
+      .put(callee, code)
+      .put(returnTo - 5n, [0xe8, ...[0, 8, 16, 24].map((shift) => (distance >> shift) & 0xff)]);
+  }
+
+  it('are taken from where the callee saved them, not from what it has in them', () => {
+    // push ebp; mov ebp,esp; push ebx; push edi; push esi; sub esp,0Ch; mov edi,[ebp+0Ch]; mov ebx,[ebp+8]; lea esi,[ebp-18h]; call; ...
+    // biome-ignore format: bytes
+    const memory = memoryOf(
+      0x55, 0x89, 0xe5, 0x53, 0x57, 0x56, 0x83, 0xec, 0x0c, 0x8b, 0x7d, 0x0c, 0x8b, 0x5d, 0x08, 0x8d, 0x75, 0xe8,
+      0xff, 0xd0, 0x90,
+    ).u32(ESP, 1, 2, 3, 0x5151, 0xd1d1, 0xbbbb, 0xa07be900, Number(returnTo));
+    const step = unwindX86(
+      ports(memory),
+      registerMap({ eip: callee + 0x14n, esp: ESP, ebp: ESP + 24n, ebx: 0x77n, esi: 0x88n, edi: 0x99n }),
+      context,
+    );
+    expect(step).toMatchObject({ kind: 'caller', returnSlot: ESP + 28n });
+    if (step.kind !== 'caller') return;
+    expect(Object.fromEntries(step.registers)).toMatchObject({ ebx: 0xbbbbn, esi: 0x5151n, edi: 0xd1d1n });
+  });
+
+  it('of a callee without a frame pointer are found by its pushes, past calls that pop their arguments', () => {
+    // push esi; push 5; call ret4; mov esi,1; call eax
+    const memory = memoryOf(0x56, 0x6a, 0x05, 0xe8, 0x08, 0, 0, 0, 0xbe, 1, 0, 0, 0, 0xff, 0xd0, 0x90, 0xc2, 4, 0)
+      .u32(ESP, 0x5151, Number(returnTo))
+      // a frame further out that EBP still points to
+      .u32(0xa07be800n, 0xa07be900, 0x80501234)
+      .put(0x80501234n - 5n, call);
+    const step = unwindX86(
+      ports(memory),
+      registerMap({ eip: callee + 0xfn, esp: ESP, ebp: 0xa07be800n, ebx: 0x77n, esi: 1n, edi: 0x99n }),
+      context,
+    );
+    expect(step).toMatchObject({ kind: 'caller', returnSlot: ESP + 4n });
+    if (step.kind !== 'caller') return;
+    expect(Object.fromEntries(step.registers)).toMatchObject({
+      eip: returnTo,
+      ebp: 0xa07be800n,
+      ebx: 0x77n,
+      esi: 0x5151n,
+      edi: 0x99n,
+    });
+  });
+
+  it('are unknown where the callee’s code does not tell', () => {
+    const memory = new SparseMemory(4).put(0x80501234n - 5n, call).u32(0xa07be800n, 0xa07be900, 0x80501234);
+    const step = unwindX86(
+      ports(memory),
+      registerMap({ eip: 0x80500010n, esp: ESP, ebp: 0xa07be800n, ebx: 0x77n, esi: 0x88n, edi: 0x99n }),
+      context,
+    );
+    expect(step.kind).toBe('caller');
+    if (step.kind !== 'caller') return;
+    for (const name of ['ebx', 'esi', 'edi']) expect(step.registers.has(name)).toBe(false);
   });
 });

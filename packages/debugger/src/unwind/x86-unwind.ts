@@ -1,19 +1,10 @@
 import type { X86FrameRecord } from '@dumpscope/symbols';
 import type { RegisterMap, Step, UnwindPorts } from './ports.ts';
-import { calledFunction, checkReturn } from './return-check.ts';
+import { checkReturn } from './return-check.ts';
 import { readSpan, trapShapeX86 } from './trap-shape.ts';
+import { calledNear, frameAt, preserveRegisters, standsAt, type X86Context } from './x86-code-frame.ts';
 import { evaluateFrameProgram } from './x86-frame-program.ts';
-import { x86FrameAt } from './x86-prologue.ts';
-
-/** What a walk knows about the frame that it steps out of. */
-export interface X86Context {
-  /** pc is the interrupted instruction itself. */
-  readonly interrupted: boolean;
-  /** Bytes of arguments that the callee popped from this frame's pushes (`.cbCalleeParams`). */
-  readonly calleeParams: number;
-  /** ChildEBP of the frame below (called by this one). */
-  readonly previousChildEbp: bigint | null;
-}
+import { PRESERVED_X86 } from './x86-prologue.ts';
 
 const MASK = 0xffffffffn;
 const VOLATILE = ['eax', 'ecx', 'edx', 'efl'] as const;
@@ -180,10 +171,12 @@ function byProgram(
     if (value !== undefined) values.set(name, BigInt(value));
   }
   const childEbp = bareReturn(ports, context, slot, registers) ?? (slot - 4n) & MASK;
-  return caller(values, slot, BigInt(eip), 'frame-data', childEbp, {
+  const step = caller(values, slot, BigInt(eip), 'frame-data', childEbp, {
     esp: BigInt(newEsp),
     paramsSize: record.paramsSize,
   });
+  const told = PRESERVED_X86.filter((name) => result.assigned.has(`$${name}`));
+  return preserveRegisters(ports, registers, step, context, told);
 }
 
 /**
@@ -310,10 +303,8 @@ function byHeuristics(ports: UnwindPorts, registers: RegisterMap, context: X86Co
   const pc = registers.get('eip') ?? 0n;
   const esp = registers.get('esp') ?? 0n;
   const ebp = registers.get('ebp') ?? null;
-  if (context.interrupted) {
-    const step = byCode(ports, registers, pc, esp);
-    if (step !== null) return step;
-  }
+  const proven = byCode(ports, registers, context);
+  if (proven !== null) return proven;
   const frame = byEbp(ports, registers, 'frame-pointer', null);
   if (frame !== null) return frame;
   const bounds = ports.stackBounds(esp);
@@ -338,30 +329,49 @@ function byHeuristics(ports: UnwindPorts, registers: RegisterMap, context: X86Co
   return end('no-return-address', 'no word up to the end of the stack is a return address', shown);
 }
 
-function byCode(ports: UnwindPorts, registers: RegisterMap, pc: bigint, esp: bigint): Step | null {
+/** A function called without a frame pointer lies at most this far below its caller's call. */
+const CODE_WORDS = 0x100;
+
+/** The step that the code itself proves: from a start of the function, its instructions put the return address there. */
+function byCode(ports: UnwindPorts, registers: RegisterMap, context: X86Context): Step | null {
   if (ports.disassembler === undefined) return null;
+  const pc = registers.get('eip') ?? 0n;
+  const esp = registers.get('esp') ?? 0n;
   const ebp = registers.get('ebp') ?? null;
-  const starts: bigint[] = [];
+  const place = standsAt(ports, pc, context);
   const named = ports.functionStart(pc);
-  if (named !== null) starts.push(named);
+  const starts: bigint[] = named === null ? [] : [named];
   // The call before a return address on top of the stack names the start of the function that it called.
-  for (const slot of [esp, esp + 4n]) {
-    const word = ports.memory.u32(slot);
-    if (word === undefined || ports.place(BigInt(word)) !== 'code') continue;
-    const called = calledFunction(ports, 'x86', BigInt(word));
-    if (called !== null && called <= pc && pc - called < 0x1000n && !starts.includes(called)) starts.push(called);
+  const words = context.interrupted ? 2 : 0;
+  for (let i = 0; i < words; i++) {
+    const called = calledNear(ports, ports.memory.u32(esp + BigInt(i * 4)), pc);
+    if (called !== null && !starts.includes(called)) starts.push(called);
   }
-  for (const start of starts) {
-    const state = x86FrameAt(ports.disassembler, ports.code, start, pc);
-    if (state === null) continue;
+  const steps = (start: bigint): Step | null => {
+    const state = frameAt(ports, start, place);
+    if (state === null) return null;
     if (state.kind === 'ebp-frame') return byEbp(ports, registers, 'frame-pointer', null, 0, true);
     const slot = (esp + BigInt(state.depth)) & MASK;
     const ret = ports.memory.u32(slot);
-    if (ret === undefined || ports.place(BigInt(ret)) !== 'code') continue;
+    if (ret === undefined || ports.place(BigInt(ret)) !== 'code') return null;
     const saved = state.savedEbp === null ? undefined : ports.memory.u32((esp + BigInt(state.savedEbp)) & MASK);
     return caller(registers, slot, BigInt(ret), state.depth === 0 ? 'leaf' : 'frame-pointer', ebp ?? slot - 4n, {
       ...(saved === undefined ? {} : { ebp: BigInt(saved) }),
     });
+  };
+  for (const start of starts) {
+    const step = steps(start);
+    if (step !== null) return step;
+  }
+  // Any word above it that is a return into a caller of this function, if the code puts it at that very place.
+  const bytes = readSpan(ports.memory, esp, esp + BigInt(CODE_WORDS * 4));
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let at = 0; at + 4 <= bytes.length; at += 4) {
+    const called = calledNear(ports, view.getUint32(at, true), pc);
+    if (called === null || starts.includes(called)) continue;
+    starts.push(called);
+    const step = steps(called);
+    if (step?.kind === 'caller' && step.returnSlot === esp + BigInt(at)) return step;
   }
   return null;
 }
@@ -420,9 +430,9 @@ export function unwindX86(ports: UnwindPorts, registers: RegisterMap, context: X
       record.kind === 'frame-data' && record.program !== ''
         ? byProgram(ports, registers, record, context)
         : byFpo(ports, registers, record, context);
-    if (step !== null) return step;
+    if (step !== null) return record.kind === 'fpo' ? preserveRegisters(ports, registers, step, context) : step;
   }
-  return byHeuristics(ports, registers, context);
+  return preserveRegisters(ports, registers, byHeuristics(ports, registers, context), context);
 }
 
 /** The frame of a trap handler: at EBP, else the first of that shape above ESP. */
