@@ -3,8 +3,8 @@
  * that makes a held lock free releases it. Names play no part, so wrappers, inlined copies and unknown builds count alike.
  */
 
-import { va } from '@dumpscope/core';
-import { type FlowGraph, type Instruction, run } from '@dumpscope/cpu';
+import { type Va, va } from '@dumpscope/core';
+import { type FlowGraph, type Instruction, type RunOptions, type RunResult, run } from '@dumpscope/cpu';
 import type { Frame, Target } from '@dumpscope/debugger';
 import { capturedMemory, programOf } from '../facts/cpu-state.ts';
 import type { LockEffect } from './must-hold.ts';
@@ -123,6 +123,9 @@ const SCRATCH_STACK = 0x6fff_0000n;
 const SCRATCH_RETURN = 0x6ffe_0000n;
 const SCRATCH_LOCK = 0x6ffd_0000n;
 const SCRATCH_HANDLE = 0x6ffc_0000n;
+const SCRATCH_PREDECESSOR = 0x6ffb_8000n;
+/** No level that a kernel saves. */
+const STALE = 0xa5a5_a5a5n;
 const MAX_STEPS = 4000;
 
 const known = new WeakMap<Target, Map<string, LockEffect>>();
@@ -162,16 +165,52 @@ function execute(target: Target, callee: bigint, roles: string): LockEffect {
   return free === null || held === null ? 'unknown' : 'none';
 }
 
+/**
+ * Runs an acquire of a queued lock that is held, up to the loop in which it waits: does it write OldIrql of its entry on the
+ * way? Null where `callee` does not come there with the entry enqueued, and so is no such acquire.
+ */
+export function savesOldIrqlBefore(target: Target, callee: bigint, loop: Va): boolean | null {
+  if (target.arch === 'arm64') return null;
+  const pointer = target.pointerSize;
+  const oldIrql = SCRATCH_HANDLE + BigInt(2 * pointer);
+  const result = trialRun(target, callee, 'lh', SCRATCH_PREDECESSOR, new Map([[oldIrql, STALE]]), {
+    stopAt: loop,
+    watch: [
+      { address: va(SCRATCH_HANDLE + BigInt(pointer)), size: pointer },
+      { address: va(oldIrql), size: 1 },
+    ],
+  });
+  if (result.end !== 'exit' || result.to !== loop) return null;
+  const [field, level] = result.watched;
+  if (field == null || (field & ~BigInt(pointer - 1)) !== SCRATCH_LOCK) return null;
+  return level !== (STALE & 0xffn);
+}
+
 /** Lock word after the call, null where the execution could not be followed to its return. */
 function trial(target: Target, callee: bigint, roles: string, word: bigint, queued: boolean): bigint | null {
   const pointer = target.pointerSize;
-  const registers = new Map<string, bigint>();
-  const cells = new Map<bigint, bigint>([
-    [SCRATCH_LOCK, word],
-    [SCRATCH_STACK, SCRATCH_RETURN],
+  const cells = new Map([
     [SCRATCH_HANDLE, 0n],
     [SCRATCH_HANDLE + BigInt(pointer), queued ? SCRATCH_LOCK : 0n],
   ]);
+  const result = trialRun(target, callee, roles, word, cells, {
+    watch: [{ address: va(SCRATCH_LOCK), size: pointer }],
+  });
+  return result.end === 'exit' ? (result.watched[0] ?? null) : null;
+}
+
+/** Calls `callee` with the arguments that `roles` names, a lock word, and what else the scratch memory holds. */
+function trialRun(
+  target: Target,
+  callee: bigint,
+  roles: string,
+  word: bigint,
+  scratch: ReadonlyMap<bigint, bigint>,
+  options: Pick<RunOptions, 'stopAt' | 'watch'>,
+): RunResult {
+  const pointer = target.pointerSize;
+  const registers = new Map<string, bigint>();
+  const cells = new Map<bigint, bigint>([[SCRATCH_LOCK, word], [SCRATCH_STACK, SCRATCH_RETURN], ...scratch]);
   const names = argumentRegisters[target.arch] ?? [];
   [...roles].forEach((role, i) => {
     const value = role === 'l' ? SCRATCH_LOCK : role === 'h' ? SCRATCH_HANDLE : null;
@@ -188,13 +227,13 @@ function trial(target: Target, callee: bigint, roles: string, word: bigint, queu
         if (address >= at && address + BigInt(size) <= at + BigInt(pointer))
           return BigInt.asUintN(size * 8, value >> (8n * (address - at)));
       }
-      return address >= SCRATCH_HANDLE - 0x1_0000n && address < SCRATCH_STACK + 0x1_0000n
+      return address >= SCRATCH_PREDECESSOR - 0x1_0000n && address < SCRATCH_STACK + 0x1_0000n
         ? null
         : captured.read(address, size);
     },
   };
   const pcr = controlRegion(target);
-  const result = run(
+  return run(
     programOf(target),
     {
       arch: target.arch === 'x64' ? 'x64' : 'x86',
@@ -204,9 +243,8 @@ function trial(target: Target, callee: bigint, roles: string, word: bigint, queu
       ...(target.arch === 'x64' ? { gsBase: pcr } : { fsBase: pcr }),
     },
     memory,
-    { maxSteps: MAX_STEPS, lenient: true, watch: [{ address: va(SCRATCH_LOCK), size: pointer }] },
+    { maxSteps: MAX_STEPS, lenient: true, ...options },
   );
-  return result.end === 'exit' ? (result.watched[0] ?? null) : null;
 }
 
 /** KPCR of the first processor: what gs (x64) or fs (x86) begins at in kernel mode. */

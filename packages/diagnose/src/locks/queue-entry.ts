@@ -129,11 +129,14 @@ function findLinksTo(
   const pointer = BigInt(target.pointerSize);
   const found = new Map<bigint, string[]>();
   const note = (address: bigint, by: string): void => {
-    if (address === own || address % pointer !== 0n) return;
+    // The lock word itself holds the address of its last entry: it is no entry.
+    if (address === own || address === lock || address % pointer !== 0n) return;
     found.set(address, [...(found.get(address) ?? []), by]);
   };
   if (registers !== null) {
     for (const [name, value] of registers.values) {
+      // What a function saved on top of its stack may well be the entry's address; the stack pointer names no entry.
+      if (name === 'esp' || name === 'rsp' || name === 'sp') continue;
       if (!isKernelAddress(target, value) || target.memory.pointer(value) !== own) continue;
       note(value, name);
     }

@@ -37,10 +37,12 @@ export function resolveBefore(scope: ResolveScope, instruction: Instruction, reg
   let based: ResolvedValue['base'] = null;
   const steps: Instruction[] = [];
   let cursor: Cursor | null = cursorBefore(scope.graph, instruction);
+  let copy: string | null = null;
   for (let blocks = 0; cursor !== null && steps.length < MAX_STEPS; ) {
     const definition = definitionIn(scope, cursor, wanted);
     if (definition === 'clobbered') return null;
-    if (definition === null) {
+    copy ??= definition?.copy ?? null;
+    if (definition === null || definition.instruction === null) {
       cursor = ++blocks > MAX_BLOCKS ? null : singlePredecessor(scope.graph, cursor.block);
       continue;
     }
@@ -48,6 +50,7 @@ export function resolveBefore(scope: ResolveScope, instruction: Instruction, reg
     // Set once (a frame pointer, an argument kept for the whole function): the frame knows what it became.
     const kept = frameValue(scope, wanted);
     if (kept !== null) return done(scope, kept + offset, [...steps, by], based);
+    copy = null;
     steps.push(by);
     const [destination, source] = by.operands;
     if (destination?.kind !== 'register' || source === undefined) return null;
@@ -56,6 +59,10 @@ export function resolveBefore(scope: ResolveScope, instruction: Instruction, reg
         return source.index === null ? done(scope, source.displacement + offset, steps, based) : null;
       }
       if (source.index !== null) return null;
+      if (source.base === 'rsp') {
+        const sp = stackPointerAt(scope, by);
+        return sp === null ? null : done(scope, sp + source.displacement + offset, steps, based);
+      }
       offset += source.displacement;
       based ??= { register: source.base, value: 0n, displacement: source.displacement };
       wanted = full(scope, source.base);
@@ -66,26 +73,64 @@ export function resolveBefore(scope: ResolveScope, instruction: Instruction, reg
     } else if ((by.mnemonic === 'add' || by.mnemonic === 'sub') && source.kind === 'immediate') {
       offset += by.mnemonic === 'add' ? source.value : -source.value;
     } else if (by.mnemonic === 'mov' && source.kind === 'memory') {
-      const address = operandAddress(scope, source);
+      const address = operandAddress(scope, source, by);
       const loaded = address === null ? undefined : scope.target.memory.pointer(address);
       return loaded === undefined ? null : done(scope, loaded + offset, steps, based);
     } else return null;
     cursor = { block: cursor.block, index };
   }
   // Nothing in reach defines it: the frame's own value counts where the function cannot have changed it.
-  const known = frameValue(scope, wanted);
-  return known === null
-    ? null
-    : done(
-        scope,
-        known + offset,
-        steps,
-        based === null ? null : { ...based, register: wanted, value: known, displacement: offset },
-      );
+  const own = frameValue(scope, wanted);
+  // An argument that was also put aside for the whole function (`mov rdi,rcx … add rcx,50h`): the copy still has it.
+  const known = own ?? (copy === null ? null : frameValue(scope, copy));
+  if (known === null) return null;
+  const named = own === null ? (copy ?? wanted) : wanted;
+  return done(
+    scope,
+    known + offset,
+    steps,
+    steps.length === 0 ? null : { register: named, value: known, displacement: offset },
+  );
 }
 
-/** Address of a memory operand from constants and preserved registers of the frame; null where it needs others. */
-export function operandAddress(scope: ResolveScope, operand: MemoryOperand): bigint | null {
+/**
+ * RSP at an instruction of a function with a fixed frame (x64): what it is wherever the frame stands, as long as both lie
+ * behind the prologue and nothing but epilogues moves it.
+ */
+function stackPointerAt(scope: ResolveScope, instruction: Instruction): bigint | null {
+  const value = scope.frame.values.get('rsp');
+  if (scope.graph.arch !== 'x64' || value === undefined) return null;
+  for (const block of scope.graph.blocks) {
+    const entry = scope.graph.roots.includes(block.start);
+    let called = false;
+    for (const [index, candidate] of block.instructions.entries()) {
+      if (candidate.flow === 'call' || candidate.flow === 'indirect-call') called = true;
+      else if (candidate.writes.includes('rsp') && candidate.flow !== 'return' && !isEpilogue(block, index)) {
+        if (!entry || called) return null;
+        const behind = (at: bigint): boolean => at < block.start || at > candidate.address;
+        if (!behind(instruction.address) || !behind(scope.frame.pc)) return null;
+      }
+    }
+  }
+  return value;
+}
+
+/** Nothing follows in the block but what gives the frame back. */
+function isEpilogue(block: Block, index: number): boolean {
+  const rest = block.instructions.slice(index);
+  const last = rest.at(-1);
+  return (
+    last !== undefined &&
+    (last.flow === 'return' || last.flow === 'jump' || last.flow === 'indirect-jump') &&
+    rest.slice(0, -1).every((instruction) => instruction.mnemonic === 'pop' || instruction.writes.includes('rsp'))
+  );
+}
+
+/**
+ * Address of a memory operand from constants and preserved registers of the frame, and of RSP where the instruction is
+ * given; null where it needs others.
+ */
+export function operandAddress(scope: ResolveScope, operand: MemoryOperand, at?: Instruction): bigint | null {
   if (operand.segment === 'fs' || operand.segment === 'gs') return null;
   let address = operand.displacement;
   for (const [register, scale] of [
@@ -93,7 +138,8 @@ export function operandAddress(scope: ResolveScope, operand: MemoryOperand): big
     [operand.index, operand.scale],
   ] as const) {
     if (register === null || operand.ripRelative) continue;
-    const value = frameValue(scope, full(scope, register));
+    const value =
+      register === 'rsp' && at !== undefined ? stackPointerAt(scope, at) : frameValue(scope, full(scope, register));
     if (value === null) return null;
     address += value * BigInt(scale);
   }
@@ -137,6 +183,11 @@ interface Cursor {
   readonly index: number;
 }
 
+/** What gives a register its value, and a preserved register that it was copied to behind that. */
+type Definition =
+  | { readonly instruction: Instruction; readonly index: number; readonly copy: string | null }
+  | { readonly instruction: null; readonly index: number; readonly copy: string };
+
 function cursorBefore(graph: FlowGraph, instruction: Instruction): Cursor | null {
   for (const block of graph.blocks) {
     const index = block.instructions.findIndex((candidate) => candidate.address === instruction.address);
@@ -150,11 +201,8 @@ function singlePredecessor(graph: FlowGraph, block: Block): Cursor | null {
   return only === undefined || only === block ? null : { block: only, index: only.instructions.length };
 }
 
-function definitionIn(
-  scope: ResolveScope,
-  cursor: Cursor,
-  register: string,
-): { instruction: Instruction; index: number } | 'clobbered' | null {
+function definitionIn(scope: ResolveScope, cursor: Cursor, register: string): Definition | 'clobbered' | null {
+  let copy: string | null = null;
   for (let index = cursor.index - 1; index >= 0; index--) {
     const instruction = cursor.block.instructions[index];
     if (instruction === undefined) continue;
@@ -164,9 +212,18 @@ function definitionIn(
         return 'clobbered';
       continue;
     }
-    if (instruction.writes.includes(register)) return { instruction, index };
+    const [to, from] = instruction.operands;
+    if (
+      instruction.mnemonic === 'mov' &&
+      to?.kind === 'register' &&
+      from?.kind === 'register' &&
+      from.register === register &&
+      preserved[scope.graph.arch]?.has(to.register) === true
+    )
+      copy ??= to.register;
+    if (instruction.writes.includes(register)) return { instruction, index, copy };
   }
-  return null;
+  return copy === null ? null : { instruction: null, index: 0, copy };
 }
 
 function full(scope: ResolveScope, register: string): string {

@@ -15,11 +15,14 @@ export function judgeLoop(diagnosis: Diagnosis, site: SpinSite, evidence: Eviden
     downstream: [],
   };
   const start = address(target, loop.start);
-  // A loop that looks at one cell and changes nothing repeats its state by nature: that is a wait, not an endless walk.
+  // A loop that looks at cells and changes none of them repeats its state by nature: that is a wait, not an endless walk.
+  // What else it stores (a counter of its turns) decides nothing.
   const waits =
-    loop.stores === 0 &&
     loop.exits.length > 0 &&
-    loop.exits.every((exit) => exit.invariant && exit.cells.length > 0 && exit.taken !== true);
+    loop.exits.every(
+      (exit) =>
+        exit.invariant && exit.cells.length > 0 && exit.taken !== true && (loop.stores === 0 || !exit.mayBeStored),
+    );
   if (loop.execution.end === 'cycle' && !waits) {
     evidence.fact(
       loop.execution.text,

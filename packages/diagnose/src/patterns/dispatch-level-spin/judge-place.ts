@@ -5,6 +5,7 @@ import type { Evidence } from '../../engine/evidence.ts';
 import { address, argument, irqlName, plural } from '../../engine/words.ts';
 import { isStuck, type SpinSite, spinSites } from '../../facts/spin-sites.ts';
 import type { HolderPlace } from '../../locks/holder-place.ts';
+import { oldIrqlSaved } from '../../locks/old-irql.ts';
 import { type QueuedWait, type QueueEntry, WAIT } from '../../locks/queue-entry.ts';
 import { waitCycle } from '../../locks/spin-graph.ts';
 import { type Judgement, lockOrder } from './judgement.ts';
@@ -51,7 +52,7 @@ export function byPlace(
           clearBit,
           'proven',
         );
-      const lowered = loweredIrql(diagnosis, wait, evidence);
+      const lowered = loweredIrql(diagnosis, site, wait, evidence);
       if (lowered !== null && lowered < 2) {
         return {
           ...base,
@@ -71,7 +72,7 @@ export function byPlace(
         why: `Only the owner of the predecessor ${entry} can clear the bit, and that entry is in this thread's own stack, 0x${place.aboveSp.toString(16)} above ${target.pointerSize === 4 ? 'ESP' : 'RSP'}, where older frames live: the thread waits for itself, and no other processor can ever hand the lock over. ${mechanism(diagnosis, site.waiter.frames, wait.lock, holder.address, frame)}`,
         assumptions:
           lowered === null
-            ? ['IRQL was not lowered since the lock was taken: OldIrql of the own entry could not be read']
+            ? ['IRQL was not lowered since the lock was taken: OldIrql of the own entry does not tell']
             : [],
         wouldChange: [clearBit, `a Lock field of the predecessor other than ${a(wait.lock)} with or without OWNER`],
       };
@@ -226,18 +227,33 @@ function acrossLevels(
   };
 }
 
-/** OldIrql of the waiter's own handle, with its evidence; null where it could not be read. */
-function loweredIrql(diagnosis: Diagnosis, wait: QueuedWait, evidence: Evidence): number | null {
+/**
+ * Level at which the waiter asked, from OldIrql of its own handle, with its evidence. The AtDpcLevel acquire does not write
+ * the field and may only be called at DISPATCH_LEVEL. Null where it cannot be told.
+ */
+function loweredIrql(diagnosis: Diagnosis, site: SpinSite, wait: QueuedWait, evidence: Evidence): number | null {
   const { target } = diagnosis;
   const at = wait.own + 2n * BigInt(target.pointerSize);
+  if (oldIrqlSaved(target, site.waiter, site.loop.frameIndex, site.loop.header) === false) {
+    evidence.memory(
+      `OldIrql of the own entry is what lay there before: this acquire does not write it, so it is the form for callers that are at DISPATCH_LEVEL already`,
+      'true',
+      at,
+      1,
+    );
+    return 2;
+  }
+  const level = wait.oldIrql !== null && wait.oldIrql <= (target.arch === 'x86' ? 31 : 15) ? wait.oldIrql : null;
   const text =
     wait.oldIrql === null
       ? 'OldIrql of the own entry'
-      : wait.oldIrql >= 2
-        ? `OldIrql of the own entry is ${irqlName(wait.oldIrql)}: the thread was already at that level when it asked again`
-        : `OldIrql of the own entry is ${irqlName(wait.oldIrql)}: the level had been lowered since the lock was taken`;
+      : level === null
+        ? `OldIrql of the own entry, 0x${wait.oldIrql.toString(16)}, is no level: it was overwritten`
+        : level >= 2
+          ? `OldIrql of the own entry is ${irqlName(level)}: the thread was already at that level when it asked again`
+          : `OldIrql of the own entry is ${irqlName(level)}: the level had been lowered since the lock was taken`;
   evidence.memory(text, 'true', at, 1);
-  return wait.oldIrql;
+  return level;
 }
 
 function stackEvidence(site: SpinSite, evidence: Evidence, claim: string): void {

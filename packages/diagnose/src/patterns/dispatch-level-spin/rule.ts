@@ -3,7 +3,7 @@ import { definePattern } from '../../engine/diagnosis.ts';
 import type { Evidence } from '../../engine/evidence.ts';
 import { address, irqlName, json } from '../../engine/words.ts';
 import type { LoopView } from '../../facts/loop-view.ts';
-import { type SpinSite, spinSites } from '../../facts/spin-sites.ts';
+import { type SpinSite, spinSites, type Unexamined } from '../../facts/spin-sites.ts';
 import { spinningSince } from '../../facts/times.ts';
 import { containerOf } from '../../locks/container.ts';
 import { queuedWaitOf } from '../../locks/spin-graph.ts';
@@ -23,13 +23,19 @@ export const dispatchLevelSpin: Pattern = definePattern({
   title: 'Dispatch Level Spin',
   run(diagnosis: Diagnosis): readonly Finding[] {
     const findings: Finding[] = [];
+    const open: Unexamined[] = [];
     for (const site of diagnosis.fact(spinSites)) {
       const finding = judge(diagnosis, site);
       if (finding !== null) findings.push(finding);
+      else if (cannotBeEvaluated(site.loop))
+        open.push({
+          processor: site.waiter.processor,
+          why: `the exits of the loop at ${loopName(diagnosis, site)} cannot be evaluated: ${site.loop.execution.text}`,
+        });
     }
     const judged = new Set(findings.map((finding) => finding.processor));
     findings.push(...watchdogFindings(diagnosis, judged));
-    findings.push(...unseenSpins(diagnosis, new Set(findings.map((finding) => finding.processor))));
+    findings.push(...unseenSpins(diagnosis, new Set(findings.map((finding) => finding.processor)), open));
     return findings;
   },
 });
@@ -130,6 +136,11 @@ function judge(diagnosis: Diagnosis, site: SpinSite): Finding | null {
     downstream,
     picture: spinPicture(diagnosis, site, judgement),
   };
+}
+
+/** No exit is known to be taken or not: registers or memory that decide are missing. */
+function cannotBeEvaluated(loop: LoopView): boolean {
+  return loop.execution.end === 'unknown' && loop.exits.length > 0 && loop.exits.every((exit) => exit.taken === null);
 }
 
 function judgement_(diagnosis: Diagnosis, site: SpinSite, evidence: Evidence): Judgement | null {

@@ -4,7 +4,7 @@
  */
 import type { Diagnosis } from '../../engine/diagnosis.ts';
 import { clock, json } from '../../engine/words.ts';
-import { unexaminedProcessors } from '../../facts/spin-sites.ts';
+import { type Unexamined, unexaminedProcessors } from '../../facts/spin-sites.ts';
 import { spinningSince, threadTimes } from '../../facts/times.ts';
 import { blankFinding } from '../../report/blank.ts';
 import type { Finding } from '../../report/report.ts';
@@ -13,10 +13,15 @@ const MIN_SECONDS = 1;
 /** Of the time since the last wait began, this much must be kernel time of the thread itself. */
 const MIN_SHARE = 0.9;
 
-export function unseenSpins(diagnosis: Diagnosis, judged: ReadonlySet<number | null>): readonly Finding[] {
+/** `open`: processors whose loop was found and could not be evaluated. */
+export function unseenSpins(
+  diagnosis: Diagnosis,
+  judged: ReadonlySet<number | null>,
+  open: readonly Unexamined[],
+): readonly Finding[] {
   const { target } = diagnosis;
   const findings: Finding[] = [];
-  for (const { processor, why } of diagnosis.fact(unexaminedProcessors)) {
+  for (const { processor, why } of [...diagnosis.fact(unexaminedProcessors), ...open]) {
     if (
       judged.has(processor.number) ||
       processor.idle === true ||

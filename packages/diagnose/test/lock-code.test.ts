@@ -1,0 +1,208 @@
+/** States of queued locks over code from our own C, compiled by clang: what the code shows beyond the bytes of the lock. */
+import { va } from '@dumpscope/core';
+import type { Frame, Registers } from '@dumpscope/debugger';
+import { describe, expect, it } from 'vitest';
+import { emptyTable } from '../../debugger/src/target/layout-table.ts';
+import {
+  FakeMemory,
+  fakeFrame,
+  fakeModule,
+  fakeProcessor,
+  fakeRegisters,
+  fakeTarget,
+  fakeThread,
+} from '../../debugger/test/fake-target.ts';
+import { Diagnosis } from '../src/engine/diagnosis.ts';
+import { dispatchLevelSpin } from '../src/patterns/dispatch-level-spin/rule.ts';
+import type { Finding } from '../src/report/report.ts';
+
+const NT = 0xfffff80255ab0000n;
+const DRIVER = 0xfffff80a4e3c0000n;
+const STACK = { base: 0xffffc08f2e6f8000n, limit: 0xffffc08f2e6f2000n };
+const LOCK = 0xffffe40b1c2a5820n;
+const OWN = 0xffffc08f2e6f7c28n;
+const HOLDER = 0xffffc08f2e6f7cb8n;
+
+const WAIT_LOOP = NT + 0xd3640n;
+const ACQUIRE = NT + 0xd35b0n;
+const ACQUIRE_AT_DPC = NT + 0xd4ef0n;
+/** The frame that holds the lock: rdi = object, rbx = its queue entry, taken with `add rcx,50h; lea rbx,[rsp+28h]`. */
+const HOLDING = DRIVER + 0x1210n;
+const ASKING = DRIVER + 0x1040n;
+
+function code(): FakeMemory {
+  return (
+    new FakeMemory(8)
+      // or [rcx+8],1; mov [rdx],rcx; pause; mov rax,[rcx+8]; test al,1; jnz; ret
+      .hex(WAIT_LOOP, '488349080148890af390488b4108a80175f6c3')
+      // KeAcquireInStackQueuedSpinLock: saves cr8 at [rdx+10h]
+      .hex(
+        ACQUIRE,
+        '534883ec204889d3440f20c04189c0b802000000440f22c0448842104883220048894a084889d04887014885c0740b4889d14889c2e856000000904883c4205bc3',
+      )
+      // its AtDpcLevel form
+      .hex(ACQUIRE_AT_DPC, '4883ec284883220048894a084889d04887014885c0740b4889d14889c2e82ee7ffff904883c428c3')
+      // void ProcessQueue(Obj *o, int k): acquire; work++; helper(o, buffer, k); release
+      .hex(
+        HOLDING,
+        '5657534881ec0001000089d64889cf4883c150488d5c24284889daff156f0e000048ff4768488d5424404889f94189f0e83bfeffff4889d9ff156a0e0000904881c4000100005b5f5ec3',
+      )
+      // void RcvData(Obj *o, n): acquire; count += n; release
+      .hex(
+        ASKING,
+        '5657534883ec404889d64889cf4883c150488d5c24284889daff154910000048017758488935961f00004889d9ff154d100000904883c4405b5f5ec3',
+      )
+      // helper: sub rsp,28h; call RcvData
+      .hex(DRIVER + 0x1080n, '4883ec28e8b7ffffff4883c428c3')
+      // thread: call ProcessQueue
+      .hex(DRIVER + 0x1500n, 'e80bfdffffc3')
+      .number(DRIVER + 0x20a0n, ACQUIRE, 8)
+      .number(LOCK, OWN, 8)
+      .number(OWN, 0, 8)
+      .number(OWN + 8n, LOCK | 1n, 8)
+      .number(HOLDER, OWN, 8)
+      .number(HOLDER + 8n, LOCK, 8)
+  );
+}
+
+function spin(memory: FakeMemory, acquire: bigint, values: Readonly<Record<string, bigint>> = {}): readonly Finding[] {
+  memory.number(DRIVER + 0x20a8n, acquire, 8);
+  const call = acquire === ACQUIRE ? ACQUIRE + 0x3an : ACQUIRE_AT_DPC + 0x22n;
+  const start = fakeRegisters('x64', {
+    rip: WAIT_LOOP + 8n,
+    rsp: 0xffffc08f2e6f7bc8n,
+    rcx: OWN,
+    rdx: HOLDER,
+    rax: LOCK | 1n,
+    efl: 0x202n,
+    ...values,
+  });
+  const frame = (index: number, pc: bigint, low: bigint, high: bigint, known: Record<string, bigint>): Frame =>
+    fakeFrame({
+      index,
+      pc: va(pc),
+      sp: va(low),
+      extent: { low: va(low), high: va(high) },
+      trust: index === 0 ? 'context' : 'unwind-data',
+      registers: index === 0 ? start : fakeRegisters('x64', { rip: pc, rsp: low, ...known }),
+    });
+  const frames = (from: Registers): readonly Frame[] =>
+    from.pc === start.pc
+      ? [
+          frame(0, start.pc, 0xffffc08f2e6f7bc8n, 0xffffc08f2e6f7bd0n, {}),
+          frame(1, call, 0xffffc08f2e6f7bd0n, 0xffffc08f2e6f7c00n, {}),
+          frame(2, ASKING + 0x1fn, 0xffffc08f2e6f7c00n, 0xffffc08f2e6f7c60n, { rbx: OWN, rdi: LOCK - 0x50n }),
+          frame(3, DRIVER + 0x1089n, 0xffffc08f2e6f7c60n, 0xffffc08f2e6f7c90n, { rbx: HOLDER, rdi: LOCK - 0x50n }),
+          frame(4, HOLDING + 0x35n, 0xffffc08f2e6f7c90n, 0xffffc08f2e6f7db0n, { rbx: HOLDER, rdi: LOCK - 0x50n }),
+          frame(5, DRIVER + 0x1505n, 0xffffc08f2e6f7db0n, 0xffffc08f2e6f7dc0n, {}),
+        ]
+      : [];
+  const thread = fakeThread(0xffffe40b1c9d4080n, {
+    stackBase: va(STACK.base),
+    stackLimit: va(STACK.limit),
+    kernelTime: 5000,
+    waitTime: 98_765,
+  });
+  const target = fakeTarget({
+    arch: 'x64',
+    build: 17763,
+    memory: memory.put(STACK.limit, new Uint8Array(8)),
+    modules: [
+      fakeModule('nt', 'ntoskrnl.exe', NT, 0xa9f000, null),
+      fakeModule('widget', 'widget.sys', DRIVER, 0x5000, null),
+    ],
+    types: emptyTable(8),
+    threads: [thread],
+    processors: [
+      fakeProcessor(0, 0xfffff80256600180n, { currentThread: thread.address, interrupted: start, idle: false }),
+    ],
+    frames,
+    tickCount: 104_000n,
+  });
+  return dispatchLevelSpin.run(new Diagnosis(target));
+}
+
+function told(findings: readonly Finding[]): readonly (string | null)[] {
+  return findings.map((finding) => `${finding.verdict} ${finding.confidence}`);
+}
+
+describe('OldIrql of the own entry', () => {
+  it('0 saved by the acquire: the level was lowered while the lock was held', () => {
+    const findings = spin(code().number(OWN + 16n, 0, 8), ACQUIRE);
+    expect(told(findings)).toEqual(['leaked-lock likely']);
+  });
+
+  it('0 that the AtDpcLevel acquire never wrote: says nothing', () => {
+    const findings = spin(code().number(OWN + 16n, 0, 8), ACQUIRE_AT_DPC);
+    expect(told(findings)).toEqual(['self-deadlock proven']);
+    expect(findings[0]?.evidence.map((item) => item.claim).join('\n')).toContain('does not write it');
+  });
+
+  it('2 saved by the acquire: the thread was at that level when it asked again', () => {
+    expect(told(spin(code().number(OWN + 16n, 2, 8), ACQUIRE))).toEqual(['self-deadlock proven']);
+  });
+
+  it('a byte that is no level is no level', () => {
+    expect(told(spin(code().number(OWN + 16n, 0xa4, 8), ACQUIRE))).toEqual(['self-deadlock strong']);
+  });
+});
+
+describe('mechanism', () => {
+  it('is recursion where the frame computes lock and entry from a kept argument and RSP', () => {
+    const [finding] = spin(code().number(OWN + 16n, 2, 8), ACQUIRE);
+    expect(finding?.summary).toContain('Mechanism: recursion. widget+0x1245 took the lock at fffff80a`4e3c122b');
+    expect(finding?.lock?.container).toBe('0xffffe40b1c2a57d0+0x50');
+  });
+});
+
+describe('a lock word in a register', () => {
+  it('is not taken for the predecessor entry, though it holds the address of the own entry', () => {
+    // The real predecessor's Lock field is overwritten.
+    const memory = code()
+      .number(OWN + 16n, 2, 8)
+      .number(HOLDER + 8n, 0xfffff80a4e3c1020n, 8)
+      .number(LOCK + 8n, 0, 8);
+    const [finding] = spin(memory, ACQUIRE, { rbx: LOCK });
+    expect(finding?.verdict).toBe('leaked-lock');
+    expect(finding?.evidence.map((item) => item.claim).join('\n')).toContain(
+      'entry ffffc08f`2e6f7cb8 links to this one',
+    );
+  });
+});
+
+describe('a saved register on top of the stack', () => {
+  it('does not make the stack pointer a predecessor', () => {
+    const memory = code()
+      .number(OWN + 16n, 2, 8)
+      .number(HOLDER + 8n, 0xfffff80a4e3c1020n, 8)
+      .number(0xffffc08f2e6f7bc8n, OWN, 8)
+      .number(0xffffc08f2e6f7bd0n, 0, 8);
+    const [finding] = spin(memory, ACQUIRE);
+    expect(finding?.summary).toContain('The predecessor ffffc08f`2e6f7cb8');
+  });
+});
+
+describe('a loop whose registers were not captured', () => {
+  it('is undetermined, not absent', () => {
+    // push rbx; sub rsp,20h; mov rbx,rcx; bts [rbx+8],0; mov [rdx],rcx; pause; mov rax,[rbx+8]; test al,1; jnz; add rsp,20h; pop rbx; ret
+    const memory = code()
+      .number(OWN + 16n, 2, 8)
+      .hex(WAIT_LOOP, 'f390488b4308a80175f64883c4205bc3');
+    const findings = spin(memory, ACQUIRE, { rip: WAIT_LOOP });
+    expect(told(findings)).toEqual(['undetermined possible']);
+    expect(findings[0]?.summary).toContain('rbx');
+  });
+});
+
+describe('a wait for a flag', () => {
+  it('that counts its turns is no endless walk', () => {
+    // mov rax,[rsi+68h]; cmp rax,0DEADh; je; inc qword [rip+...]; jmp
+    const memory = code()
+      .hex(WAIT_LOOP, '488b4668483dadde0000740948ff05bd1c0000ebeb488d4c2428c3')
+      .number(0xffffe40b1c2a57d0n + 0x68n, 3, 8)
+      .number(WAIT_LOOP + 0x13n + 0x1cbdn, 77, 8);
+    const findings = spin(memory, ACQUIRE, { rip: WAIT_LOOP, rsi: 0xffffe40b1c2a57d0n });
+    expect(told(findings)).toEqual(['undetermined likely']);
+    expect(findings[0]?.summary).toContain('ends only when somebody else changes');
+  });
+});
