@@ -8,7 +8,11 @@ const seed = scenarioNamed('S01a');
 const tickCount = 163_646;
 
 /** Findings about ready threads when `thread` is added to the spinner's process and `second` runs on processor 1. */
-function found(thread: ThreadSpec, second?: ThreadSpec): string[] {
+function found(
+  thread: ThreadSpec,
+  second?: ThreadSpec,
+  wanted: readonly string[] = ['affine-thread', 'thread-starvation'],
+): string[] {
   const app = seed.processes?.MyApp;
   if (app === undefined) throw new Error('S01a has no process MyApp');
   const [first, other] = seed.processors;
@@ -22,7 +26,7 @@ function found(thread: ThreadSpec, second?: ThreadSpec): string[] {
     },
   };
   return diagnose(forgedTarget(scenario, { symbols: true }), 'test')
-    .findings.filter(({ pattern }) => pattern === 'affine-thread' || pattern === 'thread-starvation')
+    .findings.filter(({ pattern }) => wanted.includes(pattern))
     .map(({ pattern, verdict, confidence }) =>
       [pattern, verdict, confidence].filter((part) => part !== null).join(' '),
     );
@@ -61,5 +65,19 @@ describe('ready threads', () => {
     expect(found(ready(60), running(8))).toEqual([]);
     expect(found(ready(60, { affinity: 1 }), running(8))).toEqual(['affine-thread strong']);
     expect(found(ready(3), running(24))).toEqual([]);
+  });
+
+  it('calls a system busy while no processor idles, and surer the more threads wait', () => {
+    expect(found(ready(1), running(9), ['busy-system'])).toEqual(['busy-system possible']);
+    expect(found(ready(1), undefined, ['busy-system'])).toEqual([]);
+  });
+
+  it('calls a system young for its first minute', () => {
+    const young = (tickCount: number): string[] =>
+      diagnose(forgedTarget({ ...seed, time: { ...seed.time, tickCount } }, { symbols: false }), 'test')
+        .findings.filter(({ pattern }) => pattern === 'young-system')
+        .map(({ title }) => title);
+    expect(young(18 * 64)).toEqual(['The system had been up for 18.000 s']);
+    expect(young(61 * 64)).toEqual([]);
   });
 });

@@ -35,13 +35,19 @@ function weigh(finding: Finding): number {
 }
 
 /** What a cause looks like from outside: named beside the cause, behind every finding that explains it. */
-const symptomPatterns: ReadonlySet<string> = new Set(['spiking-thread', 'thread-starvation', 'affine-thread']);
+const symptomPatterns: ReadonlySet<string> = new Set([
+  'spiking-thread',
+  'thread-starvation',
+  'affine-thread',
+  'busy-system',
+]);
 
 const contextPatterns: ReadonlySet<string> = new Set([
   'manual-dump',
   'truncated-dump',
   'inconsistent-dump',
   'idle-system',
+  'young-system',
   'no-component-symbols',
   'coincidental-symbolic-information',
 ]);

@@ -1,6 +1,7 @@
 import { selfDiagnosis } from '../bugchecks/self-diagnosis.ts';
 import type { Pattern } from '../engine/diagnosis.ts';
 import { affineThread } from './affine-thread/rule.ts';
+import { busySystem } from './busy-system/rule.ts';
 import { coincidentalSymbolicInformation } from './coincidental-symbolic-information/rule.ts';
 import { dispatchLevelSpin } from './dispatch-level-spin/rule.ts';
 import { idleSystem } from './idle-system/rule.ts';
@@ -13,6 +14,7 @@ import { threadStarvation } from './thread-starvation/rule.ts';
 import { truncatedDump } from './truncated-dump/rule.ts';
 import { unloadedModule } from './unloaded-module/rule.ts';
 import { wildCode } from './wild-code/rule.ts';
+import { youngSystem } from './young-system/rule.ts';
 
 /** Every rule, in the order in which findings of equal weight are printed. One line a pattern. */
 export const patterns: readonly Pattern[] = [
@@ -26,7 +28,9 @@ export const patterns: readonly Pattern[] = [
   spikingThread,
   affineThread,
   threadStarvation,
+  busySystem,
   idleSystem,
+  youngSystem,
   manualDump,
   truncatedDump,
   coincidentalSymbolicInformation,
