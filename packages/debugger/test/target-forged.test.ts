@@ -124,3 +124,19 @@ describe('an x64 machine', () => {
     ]);
   });
 });
+
+describe('without the page of KDDEBUGGER_DATA64', () => {
+  for (const [name, page] of [
+    ['S01a', '80545000'],
+    ['S03', 'fffff802385ff000'],
+  ] as const) {
+    it(`${name}: KiProcessorBlock is found by what its entries point at`, () => {
+      const whole = forged(name);
+      const target = forged(name, { patch: { drop: [page] } });
+      expect(target.kdbg).toBeNull();
+      expect(target.processors.map((processor) => processor.prcb)).toEqual(
+        whole.processors.map((processor) => processor.prcb),
+      );
+    });
+  }
+});

@@ -34,6 +34,7 @@ import type {
 import { type LoadedModule, makeModules } from './module.ts';
 import { kernelFromList, listModules, listUnloaded } from './module-list.ts';
 import { bareName, ModuleMap, nameInModule, resolveName } from './naming.ts';
+import { searchProcessorBlock } from './prcb-search.ts';
 import { locateProcessorBlocks, overlayTriage, type ProcessorBlocks } from './prcbs.ts';
 import { KernelProcess } from './process.ts';
 import { INTERRUPT_WALK, type KernelProcessor, makeProcessors, type ProcessorList } from './processors.ts';
@@ -130,7 +131,9 @@ class OpenedTarget implements Target {
     const triage = this.#triagePrcb.get();
     const kdbg = this.#kdbgLocation.get().kdbg;
     const symbol = kdbg?.pointer('KiProcessorBlock') == null ? this.#kernelSymbol('KiProcessorBlock') : null;
-    const found = locateProcessorBlocks(this.dump, this.#raw, kdbg, symbol, triage);
+    const found = locateProcessorBlocks(this.dump, this.#raw, kdbg, symbol, triage, () =>
+      searchProcessorBlock(this.dump, this.#raw, this.#kernelPlace.get()),
+    );
     if (found.note !== null) this.#limits.add('processors', found.note, null, 'processors');
     return found;
   });

@@ -113,19 +113,20 @@ export function overlayTriage(dump: Dump, kdbg: Kdbg | null, limits: LimitList):
   return prcbAddress;
 }
 
-/** KPRCBs by KiProcessorBlock (KDBG, symbol), the raw triage block, or the old x86 KPCR at FFDFF000. */
+/** KPRCBs by KiProcessorBlock (KDBG, symbol, `search`), the raw triage block, or the old x86 KPCR at FFDFF000. */
 export function locateProcessorBlocks(
   dump: Dump,
   memory: Memory,
   kdbg: Kdbg | null,
   symbol: Va | null,
   triagePrcb: Va | null,
+  search: () => Va | null = () => null,
 ): ProcessorBlocks {
   const declared = dump.header.numberProcessors;
   const most = MAX_PROCESSORS[dump.pointerSize];
   const count = declared >= 1 && declared <= most ? declared : most;
   const exact = count === declared;
-  const array = kdbg?.pointer('KiProcessorBlock') ?? symbol;
+  const array = kdbg?.pointer('KiProcessorBlock') ?? symbol ?? search();
   const blocks: (Va | null)[] = [];
   const numberAt = kdbg?.offset('OffsetPrcbNumber') ?? null;
   if (array !== null) {
@@ -171,7 +172,7 @@ export function locateProcessorBlocks(
   if (found === 0)
     note =
       array === null
-        ? 'no processor block: neither KDBG nor symbols name KiProcessorBlock'
+        ? 'no processor block: neither KDBG nor symbols name KiProcessorBlock, and nt as far as it is here holds none'
         : `no processor block: KiProcessorBlock at ${array.toString(16)} or what it points at is not in the dump`;
   else if (absent > 0)
     note =
