@@ -3,7 +3,14 @@
  * its release by the code's own data flow. Falling strength: the spinning stack itself, running processors, threads that
  * do not run. Visibility is counted, because "nobody" means nothing while stacks are unread.
  */
-import { type Frame, type Processor, type Thread, threadRegisters } from '@dumpscope/debugger';
+import {
+  type Frame,
+  type Processor,
+  type StackTrace,
+  type Target,
+  type Thread,
+  threadRegisters,
+} from '@dumpscope/debugger';
 import type { Diagnosis } from '../engine/diagnosis.ts';
 import { calledAddress, functionGraph, placeInGraph } from '../facts/function-graph.ts';
 import { lockEffects } from './call-effect.ts';
@@ -27,6 +34,15 @@ export interface HolderSearch {
   readonly processorsTotal: number;
   readonly stacksSeen: number;
   readonly stacksTotal: number;
+  /** The dump lists every thread that there was. */
+  readonly threadsListed: boolean;
+}
+
+/** Nothing that could hold the lock is out of sight. */
+export function sawEverything(search: HolderSearch): boolean {
+  return (
+    search.threadsListed && search.processorsSeen === search.processorsTotal && search.stacksSeen === search.stacksTotal
+  );
 }
 
 /** Threads beyond this are counted as unseen rather than walked; 20,000 threads of a hung server fit. */
@@ -74,27 +90,32 @@ function searchHolders(diagnosis: Diagnosis, waiter: Waiter, lock: bigint, waiti
     if (frame.trapFrame !== null) trapFrame = frame.trapFrame;
   }
 
-  let processorsSeen = 1;
+  let processorsSeen = wasWalked(target.walkStack(waiter.registers)) ? 1 : 0;
   for (const processor of target.processors) {
     if (processor.number === waiter.processor.number) continue;
     if (processor.interrupted === null || processor.contextTrust === 'stale' || processor.contextTrust === 'missing')
       continue;
-    processorsSeen++;
-    const { frames } = target.walkStack(processor.interrupted);
+    const trace = target.walkStack(processor.interrupted);
+    if (wasWalked(trace)) processorsSeen++;
+    const { frames } = trace;
     for (const [index, frame] of frames.entries()) {
       const found = holdsIn(frames, index);
       if (found !== null) holders.push({ by: 'processor', processor, thread: null, frame, ...found, trapFrame: null });
     }
   }
 
-  const running = new Set(target.processors.map((processor) => processor.currentThread));
-  const threads = target.threads().filter((thread) => !running.has(thread.address));
+  // A switched-out idle thread was between two turns of the idle loop, which holds nothing.
+  const aside = new Set(
+    target.processors.flatMap((processor) => [processor.currentThread, processor.idleThreadAddress]),
+  );
+  const threads = target.threads().filter((thread) => !aside.has(thread.address));
   let stacksSeen = 0;
   for (const thread of threads.slice(0, MAX_THREADS)) {
     const start = threadRegisters(target, thread.address);
     if (start === null) continue;
-    stacksSeen++;
-    const { frames } = target.walkStack(start);
+    const trace = target.walkStack(start);
+    if (wasWalked(trace)) stacksSeen++;
+    const { frames } = trace;
     for (const [index, frame] of frames.entries()) {
       const found = holdsIn(frames, index);
       if (found !== null) holders.push({ by: 'thread', processor: null, thread, frame, ...found, trapFrame: null });
@@ -106,5 +127,19 @@ function searchHolders(diagnosis: Diagnosis, waiter: Waiter, lock: bigint, waiti
     processorsTotal: Math.max(target.processors.length, target.dump.header.numberProcessors),
     stacksSeen,
     stacksTotal: threads.length,
+    threadsListed: threadsListed(target),
   };
+}
+
+/** The walk reached the start of the stack: no frame is missing for want of memory or unwind data. */
+function wasWalked({ endReason }: StackTrace): boolean {
+  return endReason === 'stack-base' || endReason === 'no-return-address' || endReason === 'user-mode';
+}
+
+/** Every list of processes and threads came back to its head; a triage dump keeps next to none of them. */
+function threadsListed(target: Target): boolean {
+  if (target.dump.triage !== null) return false;
+  return !target.limits.some(
+    ({ what }) => what === 'processes' || what === 'PsActiveProcessHead' || what.startsWith('the threads of process'),
+  );
 }

@@ -4,7 +4,7 @@ import type { Evidence } from '../../engine/evidence.ts';
 import { address, list, plural } from '../../engine/words.ts';
 import type { WaitCell } from '../../facts/loop-view.ts';
 import { isStuck, type SpinSite, spinSites } from '../../facts/spin-sites.ts';
-import { findHolders, type Holder, type HolderSearch } from '../../locks/holders.ts';
+import { findHolders, type Holder, type HolderSearch, sawEverything } from '../../locks/holders.ts';
 import { waitCycle } from '../../locks/spin-graph.ts';
 import { busyElsewhere, type Judgement, lockOrder } from './judgement.ts';
 
@@ -148,8 +148,8 @@ function nobody(
   where: string,
 ): Judgement {
   const others = busyElsewhere(diagnosis, site).map((processor) => `processor ${processor.number}`);
-  const whole = search.processorsSeen === search.processorsTotal && search.stacksSeen === search.stacksTotal;
-  const seen = `${search.processorsSeen} of ${search.processorsTotal} processors, ${search.stacksSeen} of ${search.stacksTotal} other stacks readable`;
+  const whole = sawEverything(search);
+  const seen = `${search.processorsSeen} of ${search.processorsTotal} processors, ${search.stacksSeen} of ${search.stacksTotal} other stacks readable${search.threadsListed ? '' : ', threads not all listed'}`;
   if (others.length > 0) {
     return {
       ...base,
@@ -160,14 +160,25 @@ function nobody(
       wouldChange: ['a frame that stands between an acquire of the lock and its release'],
     };
   }
+  if (!whole) {
+    return {
+      ...base,
+      verdict: 'undetermined',
+      confidence: 'possible',
+      why: `The lock at ${where} is held, every other processor is idle, and no frame that could be read holds it (${seen}). The lock may be orphaned, or its holder is out of sight.`,
+      assumptions: [],
+      wouldChange: [
+        'the stacks that could not be read',
+        'a frame that stands between an acquire of the lock and its release',
+      ],
+    };
+  }
   return {
     ...base,
     verdict: 'orphaned-lock',
-    confidence: whole ? 'strong' : 'likely',
+    confidence: 'strong',
     why: `The lock at ${where} is held, every other processor is idle, and no frame that could be read holds it (${seen}): whoever took it has left without releasing it.`,
-    assumptions: whole
-      ? ['no code holds the lock in a way that its own control flow does not show']
-      : ['none of the unread stacks holds the lock'],
+    assumptions: ['no code holds the lock in a way that its own control flow does not show'],
     wouldChange: ['a frame that stands between an acquire of the lock and its release'],
   };
 }
