@@ -28,9 +28,9 @@ export function diagnose(target: Target, toolVersion: string): Report {
 
 /** What explains the state comes first; what describes the dump comes after, whatever its confidence. */
 function weigh(finding: Finding): number {
-  const context = contextPatterns.has(finding.pattern) ? 10 : 0;
+  const context = contextPatterns.has(finding.pattern) ? 20 : 0;
   const inert = finding.verdict === 'transient' || finding.verdict === 'undetermined' ? 5 : 0;
-  const symptom = symptomPatterns.has(finding.pattern) ? 4 : 0;
+  const symptom = symptomPatterns.has(finding.pattern) ? 10 : 0;
   return context + inert + symptom + rank[finding.confidence];
 }
 
