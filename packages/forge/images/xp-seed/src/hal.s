@@ -102,7 +102,52 @@ function @KfReleaseSpinLock@8, 0x4b60, T, 0
     mov dword ptr [0xfffe0080],eax
     ret
     done
-    .org 0xf000 - T, 0xcc
+
+# To the level in cl.
+function @KfLowerIrql@4, 0x4bc0, T, 0
+    .cv_fpo_endprologue
+    movzx eax,cl
+    movzx eax,byte ptr [eax+_HalpIRQLtoTPR]
+    mov dword ptr [0xfffe0080],eax
+    ret
+    done
+
+# The interrupt at DISPATCH_LEVEL: a trap frame on the stack that it meets, then nt's DPC dispatcher.
+function _HalpDispatchInterrupt@0, 0x4c00, T, 0
+    push esp
+    push ebp
+    push ebx
+    push esi
+    push edi
+    sub esp,0x54
+    mov ebp,esp
+    mov dword ptr [esp+0x44],eax
+    mov dword ptr [esp+0x40],ecx
+    mov dword ptr [esp+0x3c],edx
+    mov dword ptr [ebp+0x2c],0
+    cld
+    # The priority to go back to.
+    push dword ptr [0xfffe0080]
+    .cv_fpo_stackalloc 4
+    .cv_fpo_endprologue
+    mov dword ptr [0xfffe0080],0x41
+    mov dword ptr [0xfffe00b0],0
+    sti
+    .org 0x4c4a - T, 0x90
+    call dword ptr [__imp__KiDispatchInterrupt@0]
+    # +50
+    cli
+    pop dword ptr [0xfffe0080]
+    mov esp,ebp
+    add esp,0x54
+    pop edi
+    pop esi
+    pop ebx
+    pop ebp
+    add esp,4
+    iretd
+    done
+    .org 0xefe0 - T, 0xcc
 
 .section .rdata,"dr"
     .org 0x218
@@ -125,4 +170,6 @@ _HalpIRQLtoTPR:
     records @KeReleaseInStackQueuedSpinLock@4
     records @KfAcquireSpinLock@4
     records @KfReleaseSpinLock@8
+    records @KfLowerIrql@4
+    records _HalpDispatchInterrupt@0
     .cv_stringtable

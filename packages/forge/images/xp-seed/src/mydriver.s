@@ -1,6 +1,7 @@
 # The driver of the analysis. DispatchControl -> ProcessQueue takes the lock of the device extension (+1C) -> ParseFrame ->
 # RcvData takes it again: the recursion that the page leaves to be found. RcvData alone is the page's. LEAK: ProcessQueue
-# does not hold the lock; a function that has returned forgot to give it back.
+# does not hold the lock; a function that has returned forgot to give it back. RELEASED: ProcessQueue gives it back before it
+# calls down. LOWERED: it goes on at PASSIVE_LEVEL with the lock held.
 .include "frame.inc"
 .text
 .set T, 0x1000
@@ -58,6 +59,14 @@ function _ProcessQueue@4, 0x2200, T, 4
     lea ecx,[edi+0x1c]
     call dword ptr [__imp_@KeAcquireInStackQueuedSpinLock@8]
 .endif
+.ifdef LOWERED
+    xor ecx,ecx
+    call dword ptr [__imp_@KfLowerIrql@4]
+.endif
+.ifdef RELEASED
+    lea ecx,[ebp-0x2c]
+    call dword ptr [__imp_@KeReleaseInStackQueuedSpinLock@4]
+.endif
     mov esi,dword ptr [edi+8]
     lea ebx,[edi+8]
 1:  cmp esi,ebx
@@ -74,8 +83,10 @@ function _ProcessQueue@4, 0x2200, T, 4
     jmp 1b
 2:
 .ifndef LEAK
+.ifndef RELEASED
     lea ecx,[ebp-0x2c]
     call dword ptr [__imp_@KeReleaseInStackQueuedSpinLock@4]
+.endif
 .endif
     xor eax,eax
     pop edi
@@ -203,6 +214,28 @@ function _RcvDpc@16, 0x2800, T, 16
     ret 16
     done
 
+# An interrupt service routine: (KINTERRUPT, device extension).
+function _RcvIsr@8, 0x2880, T, 8
+    mov edi,edi
+    frame
+    push esi
+    .cv_fpo_pushreg esi
+    push edi
+    .cv_fpo_pushreg edi
+    .cv_fpo_endprologue
+    mov edi,dword ptr [ebp+0xc]
+    mov esi,dword ptr [edi+8]
+    lea eax,[esi+0x68]
+    push eax
+    push edi
+    call _RcvData@8
+    mov al,1
+    pop edi
+    pop esi
+    pop ebp
+    ret 8
+    done
+
 function _DriverEntry@8, 0x2900, T, 8
     .cv_fpo_endprologue
     xor eax,eax
@@ -217,6 +250,7 @@ function _DriverEntry@8, 0x2900, T, 8
     records _ParseFrame@8
     records _RcvData@8
     records _RcvDpc@16
+    records _RcvIsr@8
 .ifdef LEAK
     records _TakePending@4
 .endif

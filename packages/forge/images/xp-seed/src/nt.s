@@ -269,6 +269,30 @@ function _KiRetireDpcList, 0x6b100, T, 0
     ret
     done
 
+# Called by the HAL's dispatch interrupt. DPCs run on the processor's own stack, whose first word is the ESP to return to.
+function _KiDispatchInterrupt@0, 0x6b200, T, 0
+    .cv_fpo_endprologue
+    mov ebx,dword ptr fs:[0x1c]
+    lea eax,[ebx+0x980]
+    cli
+    cmp eax,dword ptr [eax]
+    je 1f
+    push ebp
+    push dword ptr [ebx]
+    mov dword ptr [ebx],0xffffffff
+    mov edx,esp
+    mov esp,dword ptr [ebx+0x988]
+    push edx
+    mov ebp,eax
+    mov ecx,eax
+    call _KiRetireDpcList
+    pop esp
+    pop dword ptr [ebx]
+    pop ebp
+1:  sti
+    ret
+    done
+
 function _KiThreadStartup, 0x6c000, T, 0
     .cv_fpo_endprologue
     xor ebx,ebx
@@ -432,6 +456,7 @@ function _IopXxxControlFile@44, 0x9e800, P, 44
     records _KiInterruptDispatch
     records @KiIdleLoop@0
     records _KiRetireDpcList
+    records _KiDispatchInterrupt@0
     records _NtDeviceIoControlFile@40
     records _IopSynchronousServiceTail@28
     records _IopXxxControlFile@44
