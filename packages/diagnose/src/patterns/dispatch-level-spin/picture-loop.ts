@@ -3,7 +3,7 @@ import { describeGap, va } from '@dumpscope/core';
 import type { Instruction, MemoryOperand } from '@dumpscope/cpu';
 import type { Registers, Target } from '@dumpscope/debugger';
 import { hexBytes } from '../../engine/evidence.ts';
-import { address, argument, json } from '../../engine/words.ts';
+import { address, json } from '../../engine/words.ts';
 import type { LoopView } from '../../facts/loop-view.ts';
 import type { SpinSite } from '../../facts/spin-sites.ts';
 import type { LoopLine } from '../../report/picture.ts';
@@ -93,7 +93,7 @@ function cellNote(
   if (value === null) return null;
   const mask = loop.exits.flatMap((exit) => exit.cells).find((cell) => cell.address === at)?.mask ?? null;
   const bit = mask !== null && mask > 0n && (mask & (mask - 1n)) === 0n ? mask.toString(2).length - 1 : null;
-  const digits = value.toString(16).padStart(operand.size * 2, '0');
+  const digits = value < 0x1_0000n ? value.toString(16) : value.toString(16).padStart(operand.size * 2, '0');
   return `${name} holds ${digits}${bit === null ? '' : `, bit ${bit} ${((value >> BigInt(bit)) & 1n) === 1n ? 'set' : 'clear'}`}`;
 }
 
@@ -121,10 +121,18 @@ function read(target: Target, at: bigint, size: number): bigint | null {
   return value;
 }
 
-/** Decodes from `from` to the instruction at `last`, as far as the bytes are there. */
-export function linesBetween(target: Target, registers: Registers, from: bigint, last: bigint): readonly LoopLine[] {
+/**
+ * Decodes from the PC to the back edge at `last`, as far as the bytes are there: what is captured of a loop whose
+ * beginning is not in the dump. `exit` says what the back edge depends on.
+ */
+export function linesToBackEdge(
+  target: Target,
+  registers: Registers,
+  last: bigint,
+  exit: { readonly condition: string; readonly reads: string | null; readonly value: string | null } | null,
+): readonly LoopLine[] {
   const instructions: Instruction[] = [];
-  let at = from;
+  let at: bigint = registers.pc;
   while (at <= last && instructions.length < MAX_LINES) {
     const bytes = target.memory.prefix(at, target.disassembler.maxLength);
     const instruction = bytes.length === 0 ? null : target.disassembler.decode(bytes, 0, va(at));
@@ -132,12 +140,13 @@ export function linesBetween(target: Target, registers: Registers, from: bigint,
     instructions.push(instruction);
     at += BigInt(instruction.length);
   }
-  return instructionLines(target, instructions, registers, (i) => i.address === registers.pc, { exits: [] }).map(
-    (line) =>
-      line.address === json(last) ? { ...line, isExit: true, note: join(line.note, argument(target, at)) } : line,
-  );
-}
-
-function join(note: string | null, next: string): string {
-  return `${note === null ? '' : `${note}; `}back edge; falls through to ${next}`;
+  const lines = instructionLines(target, instructions, registers, (i) => i.address === registers.pc, { exits: [] });
+  return lines.map((line) => {
+    if (line.address !== json(last)) return line;
+    const cell =
+      exit?.reads == null
+        ? ''
+        : `; [${address(target, BigInt(exit.reads))}] ${exit.value === null ? 'is not in the dump' : `holds ${exit.value}`}`;
+    return { ...line, isExit: true, note: exit === null ? 'back edge' : `back edge, ${exit.condition}${cell}` };
+  });
 }

@@ -101,7 +101,7 @@ function entriesOf(
     stack: stackHolding(known, at) ?? null,
     slot: null,
   });
-  add(plain(wait.own, 'the cell that the loop reads'), 'waiter');
+  add(plain(wait.own, "the loop's own cell"), 'waiter');
   const seen = new Set([wait.own, ...wait.chain.map((entry) => entry.address)]);
   let at = wait.next;
   for (let n = 0; n < MAX_BEHIND && at !== null && at !== 0n && !seen.has(at); n++) {

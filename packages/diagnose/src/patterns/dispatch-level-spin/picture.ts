@@ -7,9 +7,10 @@ import { placeOf } from '../../locks/holder-place.ts';
 import { findHolders } from '../../locks/holders.ts';
 import { queuedWaitOf } from '../../locks/spin-graph.ts';
 import type { FindingPicture, WaitEdge, WaitNode } from '../../report/picture.ts';
+import type { LoopExit } from '../../report/report.ts';
 import { lockNode, processorNode, threadNode, unknownNode } from '../../report/wait-nodes.ts';
 import type { Judgement } from './judgement.ts';
-import { linesBetween, loopLines } from './picture-loop.ts';
+import { linesToBackEdge, loopLines } from './picture-loop.ts';
 import { queuePicture } from './picture-queue.ts';
 
 export function spinPicture(diagnosis: Diagnosis, site: SpinSite, judgement: Judgement): FindingPicture {
@@ -27,12 +28,12 @@ export function watchdogPicture(
   diagnosis: Diagnosis,
   profile: WatchdogProfile,
   shape: ProfileShape,
-  last: bigint,
+  code: { readonly end: bigint; readonly exits: readonly LoopExit[] },
 ): FindingPicture {
   const { target } = diagnosis;
   const registers = profile.processor.interrupted;
   return {
-    loop: registers === null ? [] : linesBetween(target, registers, registers.pc, last),
+    loop: registers === null ? [] : linesToBackEdge(target, registers, code.end, code.exits[0] ?? null),
     loopLength: null,
     queue: null,
     waits: [],

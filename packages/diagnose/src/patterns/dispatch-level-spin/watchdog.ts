@@ -164,7 +164,7 @@ function judge(diagnosis: Diagnosis, profile: WatchdogProfile, shape: ProfileSha
     downstream: [
       `what is bound to processor ${processor.number}: its ready threads, its DPC queue, IPIs that it does not take`,
     ],
-    picture: watchdogPicture(diagnosis, profile, shape, code.end),
+    picture: watchdogPicture(diagnosis, profile, shape, code),
   };
 }
 

@@ -1,0 +1,72 @@
+/** A finding in words: verdict first, then why, who, cleared, what would change it. */
+import { clearedTogether, sinceText } from '../phrases.ts';
+import type { Confidence, Finding } from '../report.ts';
+import { type Content, html, type Markup, when } from './markup.ts';
+import { type Arch, addressCode, code, containerText, prose, wordText } from './words.ts';
+
+const meaning: Readonly<Record<Confidence, string>> = {
+  proven: 'follows from captured bytes and instruction semantics',
+  strong: 'one stated assumption',
+  likely: 'best of several explanations; an alternative is not refuted',
+  possible: 'not excluded; something that was not captured would decide',
+};
+
+/** Heading, badge, summary and what follows from it. `level` is the heading's: 1 for the verdict of the page. */
+export function findingWords(finding: Finding, arch: Arch, level: 1 | 2, id: string): Markup {
+  const title = prose(finding.title);
+  return html`<p class="badge"><span class="confidence ${finding.confidence}">${finding.confidence}</span>
+<span>${finding.pattern}${finding.verdict === null ? null : html` · <strong>${finding.verdict}</strong>`}</span>
+<span class="muted">${meaning[finding.confidence]}</span></p>
+${level === 1 ? html`<h1 id="${id}">${title}</h1>` : html`<h2 id="${id}">${title}</h2>`}
+<div class="why"><h3>Why</h3>
+<p>${prose(finding.summary)}</p></div>
+${facts(finding, arch)}
+<div class="answers">${who(finding)}${list(
+    'Cleared',
+    'cleared',
+    clearedTogether(finding.cleared).map(
+      ({ what, reason }) => html`<strong>${what}</strong> <span class="reason">${prose(reason)}</span>`,
+    ),
+  )}${list('What would change this', 'change', finding.wouldChange.map(prose))}${list('Assumed', 'assumed', finding.assumptions.map(prose))}${list('Downstream', 'downstream', finding.downstream.map(prose))}</div>`;
+}
+
+function facts(finding: Finding, arch: Arch): Content {
+  const rows: (readonly [string, Content])[] = [];
+  const { since, lock, loop } = finding;
+  if (since !== null) rows.push(['Since', html`${sinceText(since)}<span class="reason">${prose(since.reason)}</span>`]);
+  if (finding.processor !== null) rows.push(['Processor', String(finding.processor)]);
+  if (finding.thread !== null) rows.push(['Thread', addressCode(arch, finding.thread)]);
+  if (finding.process !== null)
+    rows.push([
+      'Process',
+      html`${addressCode(arch, finding.process)}${finding.image === null ? null : ` ${finding.image}`}`,
+    ]);
+  if (lock !== null)
+    rows.push([
+      'Lock',
+      html`${addressCode(arch, lock.address)} ${lock.kind}${lock.word === null ? null : html`, word ${code(wordText(arch, lock.word))}`}${lock.container === null ? null : html`, in ${code(containerText(arch, lock.container))}`}`,
+    ]);
+  if (loop !== null)
+    rows.push([
+      'Loop',
+      html`${addressCode(arch, loop.start)} to ${addressCode(arch, loop.end)}${loop.function === null ? null : html` in ${code(loop.function)}`}`,
+    ]);
+  if (rows.length === 0) return null;
+  return html`<dl class="facts">${rows.map(([term, value]) => html`<div><dt>${term}</dt><dd>${value}</dd></div>`)}</dl>`;
+}
+
+function who(finding: Finding): Content {
+  if (finding.blame.length === 0) return null;
+  return html`<section><h3>Who</h3><ol class="who">${finding.blame.map(
+    (blame) =>
+      html`<li><code>${blame.function ?? blame.module}</code> <span class="role">${blame.role}</span> <span class="reason">${prose(blame.reason)}</span></li>`,
+  )}</ol></section>`;
+}
+
+function list(title: string, kind: string, items: readonly Content[]): Content {
+  return when(
+    items.length > 0,
+    () =>
+      html`<section><h3>${title}</h3><ul class="${kind}">${items.map((item) => html`<li>${item}</li>`)}</ul></section>`,
+  );
+}
