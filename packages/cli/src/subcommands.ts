@@ -1,5 +1,6 @@
 import { debugCommand } from './debug.ts';
 import { diagnoseCommand } from './diagnose.ts';
+import { diffCommand } from './diff.ts';
 import { forgeCommand } from './forge.ts';
 import { infoCommand } from './info.ts';
 import { pdbCommand } from './pdb.ts';
@@ -9,6 +10,7 @@ import { symbolsCommand } from './symbols.ts';
 /** Every subcommand, one a file; `diagnose` is also what `dumpscope FILE` means. */
 export const subcommands: readonly Subcommand[] = [
   diagnoseCommand,
+  diffCommand,
   debugCommand,
   infoCommand,
   symbolsCommand,

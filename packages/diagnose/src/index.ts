@@ -1,7 +1,10 @@
+export { compareDumps } from './diff/compare.ts';
+export * from './diff/diff.ts';
+export { renderDiffText } from './diff/diff-text.ts';
 export * from './engine/diagnose.ts';
 export * from './report/explain.ts';
 export { type HtmlExtras, renderHtml } from './report/html/page.ts';
 export * from './report/picture.ts';
 export * from './report/redact.ts';
 export * from './report/report.ts';
-export * from './report/text.ts';
+export { renderText, type TextOptions } from './report/text.ts';

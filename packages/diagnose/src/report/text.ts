@@ -98,7 +98,8 @@ function processorTable(report: Report): string[] {
   return [header, ...rows].map((row) => `  ${row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  ')}`.trimEnd());
 }
 
-function wrap(text: string, first: string, rest: string): string[] {
+/** Words of `text` in lines of at most WIDTH characters; `rest` indents those after the first. */
+export function wrap(text: string, first: string, rest: string): string[] {
   const lines: string[] = [];
   let line = first;
   let empty = true;

@@ -103,13 +103,13 @@ table.evidence th[scope=row]{min-width:260px}table.evidence td.bytes{min-width:1
 .length{display:block;font-size:12px}
 details{margin-top:14px}summary{cursor:pointer}summary h3,summary h2{display:inline}details .scroll{margin-top:8px}
 table.stack td:first-child{width:36px;color:var(--soft);font-variant-numeric:tabular-nums}tr.weak code{opacity:.75}
-table.modules .pdb code{font-size:11.5px;color:var(--soft)}
+table.modules td:nth-child(2){white-space:nowrap}table.modules .pdb code{font-size:11.5px;color:var(--soft)}
 details>p.muted{font-size:13px;margin-top:6px}
 table.limits th{width:34%}
 footer{margin-top:56px;padding-top:14px;padding-bottom:32px;border-top:1px solid var(--line);font-size:13px;color:var(--soft)}
 @media(max-width:640px){header,main,footer{padding-left:16px;padding-right:16px}h1{font-size:23px}}
 @media print{@page{margin:16mm 14mm}body{font-size:10.5pt}header,main,footer{max-width:none;padding-left:0;padding-right:0}nav,.skip{display:none}
 main>section,main>article{margin-top:24pt}.scroll{overflow:visible}svg.drawing{max-width:100%;height:auto}table{font-size:8.5pt}td code,th code{font-size:8pt}
-tr,figure svg,li{break-inside:avoid}h2,h3{break-after:avoid}thead{display:table-header-group}
+tr,figure svg,li{break-inside:avoid}h2,h3,.badge{break-after:avoid}thead{display:table-header-group}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}details::details-content{content-visibility:visible;display:block;height:auto}}
 `;
