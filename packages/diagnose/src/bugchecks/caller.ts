@@ -10,8 +10,8 @@ import type { FaultView } from './fault-view.ts';
 import { type Blame, isKernelOrHal } from './frames.ts';
 
 export interface CallerStory {
-  /** `, called from X+0x12`; empty where nobody can be told. */
-  readonly by: string;
+  /** Where the call returns to, `X+0x12`; null where nobody can be told. */
+  readonly by: string | null;
   readonly blame: readonly Blame[];
   tell(evidence: Evidence): readonly string[];
 }
@@ -33,7 +33,7 @@ export function callEndingAt(target: Target, end: bigint): Instruction | null {
 export function callerStory(diagnosis: Diagnosis, view: FaultView): CallerStory {
   const { target } = diagnosis;
   const { registers } = view.fault;
-  const nobody: CallerStory = { by: '', blame: [], tell: () => [] };
+  const nobody: CallerStory = { by: null, blame: [], tell: () => [] };
   if (registers === null || view.verdict === 'mid-instruction') return nobody;
   const slot = registers.sp;
   const back = target.memory.pointer(slot);
@@ -61,7 +61,7 @@ export function callerStory(diagnosis: Diagnosis, view: FaultView): CallerStory 
   const kernel = isKernelOrHal(target, module);
   const direct = call !== null && call.flow === 'call';
   return {
-    by: direct ? '' : `, called from ${name}`,
+    by: direct ? null : name,
     blame: direct
       ? []
       : [

@@ -106,6 +106,12 @@ export function readFault(target: Target, code: number, shape: FaultShape): Faul
     context !== null && (pc === null || context.pc === pc) && plausibleContext(target, context) ? context : null;
   pc ??= goodContext?.pc ?? (trapAddress === null ? null : (target.trapFrame(trapAddress)?.pc ?? null));
 
+  // Neither pc nor record (0xBE, 0xFC, an old 0x50): the trap frame that the walk from the bug check meets first.
+  const interrupted = processor?.interrupted ?? null;
+  if (pc === null && interrupted !== null && !isUserMode(interrupted) && interrupted.source.startsWith('trap frame')) {
+    pc = interrupted.pc;
+    trapAddress ??= interrupted.address;
+  }
   const found = own === null || pc === null ? null : searchStack(target, stackOf(target, goodContext ?? own), pc);
   if (found !== null) {
     exception ??= lastRecord(target, found.records, status);
@@ -114,7 +120,6 @@ export function readFault(target: Target, code: number, shape: FaultShape): Faul
       found.trapFrames.find((at) => wantedSp !== null && target.trapFrame(at)?.sp === wantedSp) ??
       (wantedSp === null ? (found.trapFrames.find((at) => own === null || at >= own.sp) ?? null) : null);
   }
-  const interrupted = processor?.interrupted ?? null;
   const chosen = choose(target, { pc, goodContext, contextAt, trapAddress, given, interrupted, own });
   let { registers } = chosen;
   let carried: readonly string[] = [];

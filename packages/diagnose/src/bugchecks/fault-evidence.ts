@@ -29,7 +29,7 @@ export function recordEvidence(target: Target, fault: Fault, evidence: Evidence)
   if (exception !== null) {
     const information = exception.information.map((value) => value.toString(16)).join(', ');
     evidence.memory(
-      `exception record: ${exceptionText(exception.code)} at ${target.nameOf(exception.pc).text}${information === '' ? '' : `, parameters ${information}`}`,
+      `exception record: ${exceptionText(exception.code)} at ${target.nameOf(exception.pc).text}${information === '' ? '' : `, ${exception.information.length === 1 ? 'parameter' : 'parameters'} ${information}`}`,
       'true',
       exception.address,
       exception.length,
@@ -151,7 +151,9 @@ export function addressEvidence(target: Target, view: FaultView, evidence: Evide
     evidence.fact(
       `${fault.reported.from} reports ${fault.reported.access === null ? 'a reference' : fault.reported.access === 'execute' ? 'a fetch' : `a ${fault.reported.access}`} at ${address(target, fault.reported.address)}`,
       'true',
-      '.bugcheck',
+      fault.exception !== null && fault.reported.from.startsWith('exception')
+        ? `.exr ${argument(target, fault.exception.address)}`
+        : '.bugcheck',
       fault.reported.from,
     );
   if (subject === null) return;

@@ -19,18 +19,21 @@ import { type PointerStory, pointerStory } from './pointer-story.ts';
 
 export interface FaultParts {
   readonly pattern: string;
-  /** Behind the site: `read from 00000000`00002010, in the null page`. Default from the view. */
+  /** The whole title; default `SITE read from ADDRESS, through REGISTER`. */
   readonly title?: string;
   /** Sentences of the pattern's own, after the facts. */
   readonly story?: (evidence: Evidence) => readonly string[];
   readonly confidence?: Confidence;
-  readonly blame?: readonly Blame[];
+  /** Called after `story`. Default: the faulting code, or the first frame outside the kernel. */
+  readonly blame?: () => readonly Blame[];
   readonly wouldChange?: readonly string[];
   readonly assumptions?: readonly string[];
 }
 
 /** Proven where report and captured operand agree, strong where only the report speaks, likely where they differ. */
 export function faultConfidence(view: FaultView): Confidence {
+  // Nothing reports an address: the operand is all there is.
+  if (view.fault.reported === null && !view.execute) return 'likely';
   if (view.agree === true) return 'proven';
   return view.agree === null ? 'strong' : 'likely';
 }
@@ -54,14 +57,14 @@ export function faultFinding(diagnosis: Diagnosis, view: FaultView, parts: Fault
       parts.pattern,
       view.verdict,
       parts.confidence ?? faultConfidence(view),
-      `${siteOf(target, fault)} ${parts.title ?? defaultTitle(diagnosis, view, pointer)}`,
+      parts.title ?? `${siteOf(target, fault)} ${defaultTitle(diagnosis, view, pointer)}`,
       summary,
     ),
     processor: fault.processor?.number ?? null,
     thread: json(fault.thread),
     process: json(fault.process),
     image,
-    blame: parts.blame ?? faultBlame(diagnosis, view, pointer),
+    blame: parts.blame?.() ?? faultBlame(diagnosis, view, pointer),
     cleared: clearedIdle(diagnosis),
     evidence: evidence.items,
     assumptions: [...assumptionsOf(view), ...(parts.assumptions ?? [])],
@@ -76,10 +79,12 @@ function defaultTitle(diagnosis: Diagnosis, view: FaultView, pointer: PointerSto
     pointer.pointer !== null && pointer.pointer.value !== null && !view.execute
       ? `, through ${pointer.pointer.register}=${pointer.pointer.value.toString(16)}`
       : '';
-  const flip = isLikelyFlip(pointer) ? ', one flipped bit' : '';
+  const flip = isLikelyFlip(pointer)
+    ? `, one bit away from ${pointer.flip?.kind === 'null' ? 'null' : address(target, pointer.flip?.value ?? 0n)}`
+    : '';
   if (view.verdict === 'no-page-fault') {
     const trap = view.fault.trap?.handler ?? null;
-    return `raised ${trap === null ? 'a fault that is no page fault' : `vector ${trap.vector.toString(16)} (${trap.name})`} on ${view.access === null ? 'an operand that is not known' : `a ${view.access.kind === 'read' ? 'read of' : 'write to'} ${at}`}`;
+    return `raised ${trap === null || trap.vector === 0xe ? 'a fault that reports no address' : `vector ${trap.vector.toString(16)} (${trap.name})`} on ${view.access === null ? 'an operand that is not known' : `a ${view.access.kind === 'read' ? 'read of' : 'write to'} ${at}`}`;
   }
   return `${verbOf(view)} ${at}${by}${flip}`;
 }
@@ -103,7 +108,9 @@ function sentences(diagnosis: Diagnosis, view: FaultView): string[] {
     if (fault.reported?.unspecified === true) {
       const trap = fault.trap?.handler ?? null;
       out.push(
-        `The exception reports no address (all ones): that is no page fault${trap === null ? '' : `; the trap frame was built by the handler of vector ${trap.vector.toString(16)}, ${trap.name}`}.`,
+        trap?.vector === 0xe
+          ? 'The exception reports no address (all ones), as for a fault that is no page fault; yet the trap frame was built by the page fault handler.'
+          : `The exception reports no address (all ones): that is no page fault${trap === null ? '' : `; the trap frame was built by the handler of vector ${trap.vector.toString(16)}, ${trap.name}`}.`,
       );
       if (access?.address != null)
         out.push(`The operand [${access.text}] is ${address(target, access.address)}, ${kindClause(subject)}.`);

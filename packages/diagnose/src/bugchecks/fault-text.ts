@@ -30,8 +30,10 @@ export function partsText(target: Target, access: Access): string {
 
 export function verbOf(view: FaultView): string {
   if (view.execute) return 'jumped to';
-  const access =
-    view.fault.reported?.access ?? (view.access?.kind === 'read' ? 'read' : view.access === null ? null : 'write');
+  const { reported } = view.fault;
+  const own = view.access === null ? null : view.access.kind === 'read' ? 'read' : 'write';
+  // Without an address the record's kind of access is no more than a default.
+  const access = reported?.unspecified === true ? own : (reported?.access ?? own);
   return access === 'write' ? 'wrote to' : access === 'read' ? 'read from' : 'referenced';
 }
 

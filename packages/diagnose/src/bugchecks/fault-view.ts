@@ -5,7 +5,7 @@ import { functionGraph } from '../facts/function-graph.ts';
 import { type AddressView, NULL_PAGE_END, viewAddress } from './address-view.ts';
 import { ACCESS_VIOLATION, GUARD_PAGE } from './exception-names.ts';
 import { type Fault, faultContext } from './fault-context.ts';
-import { type Access, needsAlignment, registerValue } from './operand.ts';
+import { type Access, alignmentOf, registerValue } from './operand.ts';
 import { overflowOf, type StackOverflow, stacksOf } from './stack-bounds.ts';
 
 export type FaultCategory = 'stack-overflow' | 'unloaded-module' | 'null-pointer' | 'wild-code' | 'invalid-pointer';
@@ -46,8 +46,9 @@ function classify(target: Target, fault: Fault): FaultView | null {
   }
   const { reported } = fault;
   if (reported === null) {
-    if (pc === null || (!lost && midInstruction === null)) return null;
-    return { ...base, ...lostPc(pc, midInstruction), subject: pc, execute: false, agree: null, access: null };
+    if (pc !== null && (lost || midInstruction !== null))
+      return { ...base, ...lostPc(pc, midInstruction), subject: pc, execute: false, agree: null, access: null };
+    return inferred(target, base);
   }
   if (reported.unspecified) return unspecified(target, base);
   const execute = reported.access === 'execute' || (fault.pc === reported.address && fault.match === null);
@@ -117,8 +118,26 @@ function pointerVerdict(fault: Fault, subject: AddressView): string {
   if (subject.kind === 'user') return 'user-address';
   if (subject.presence === 'not-present') return 'not-mapped';
   if (subject.presence === 'not-resident') return 'pageable';
-  if (subject.presence === 'present' && subject.protection !== null) return 'contradiction';
+  // Captured bytes alone show that a read would have succeeded; whether a write would have, only the tables do.
+  if (subject.presence === 'present' && (subject.protection !== null || fault.reported?.access === 'read'))
+    return 'contradiction';
   return 'kernel-address';
+}
+
+/** An access violation whose record is gone: the one operand that the instruction has must be what it touched. */
+function inferred(
+  target: Target,
+  base: Pick<FaultView, 'fault' | 'pc' | 'overflow' | 'midInstruction'>,
+): FaultView | null {
+  const { fault } = base;
+  const explicit = fault.accesses.filter((access) => !access.implicit);
+  const [only] = explicit;
+  if (only === undefined || explicit.length > 1 || only.address === null) return null;
+  const subject = viewAddress(target, only.address, fault.process);
+  const common = { ...base, subject, execute: false, agree: null, access: only };
+  if (subject.place?.kind === 'unloaded') return { ...common, category: 'unloaded-module', verdict: 'data' };
+  if (subject.kind === 'null-page') return { ...common, category: 'null-pointer', verdict: 'data' };
+  return { ...common, category: 'invalid-pointer', verdict: pointerVerdict(fault, subject) };
 }
 
 /** All ones for an address: no page fault. A non-canonical operand or branch target explains it, a misaligned one too. */
@@ -157,12 +176,12 @@ function unspecified(target: Target, base: Pick<FaultView, 'fault' | 'pc' | 'ove
   }
   const { instruction } = fault;
   const skewed =
-    instruction !== null && needsAlignment(instruction)
-      ? views.find(
+    instruction === null
+      ? undefined
+      : views.find(
           ({ access, view }) =>
-            view !== null && !access.implicit && view.address % BigInt(Math.min(access.size, 64)) !== 0n,
-        )
-      : undefined;
+            view !== null && !access.implicit && view.address % BigInt(alignmentOf(instruction, access.size)) !== 0n,
+        );
   if (skewed?.view != null)
     return {
       ...base,

@@ -120,9 +120,11 @@ export function accessesOf(
   return out;
 }
 
-/** Moves that fault with a general protection fault when their operand is not aligned to its size (Intel SDM, type 1). */
-export function needsAlignment(instruction: Instruction): boolean {
-  return /^(movaps|movapd|movdqa|movntps|movntpd|movntdq|movntdqa|vmovaps|vmovapd|vmovdqa(32|64)?|fxsave|fxrstor|fxsave64|fxrstor64|cmpxchg16b|xsave\w*|xrstor\w*)$/.test(
-    instruction.mnemonic,
-  );
+/** Alignment that an instruction demands of its operand, on pain of a general protection fault; 1 for most (Intel SDM). */
+export function alignmentOf(instruction: Instruction, size: number): number {
+  const { mnemonic } = instruction;
+  if (/^(movaps|movapd|movdqa|movntps|movntpd|movntdqa?|vmov(aps|apd|dqa(32|64)?|ntps|ntpd|ntdqa?))$/.test(mnemonic))
+    return size;
+  if (/^(fxsave|fxrstor)/.test(mnemonic) || mnemonic === 'cmpxchg16b') return 16;
+  return /^(xsave|xrstor)/.test(mnemonic) ? 64 : 1;
 }

@@ -54,7 +54,8 @@ function copiesOf(view: FaultView, except: string, value: bigint): string[] {
 }
 
 export function pointerStory(target: Target, view: FaultView, evidence: Evidence): PointerStory {
-  if (view.access === null || view.execute) return none;
+  // A page that is merely not resident is no fault of the pointer.
+  if (view.access === null || view.execute || view.verdict === 'pageable') return none;
   const pointer = pointerPart(view);
   if (pointer === null || pointer.value === null) return none;
   const { value, register } = pointer;

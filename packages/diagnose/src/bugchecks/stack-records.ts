@@ -21,7 +21,7 @@ export function searchStack(target: Target, stack: StackRange, pc: bigint): Stac
   const high = Number(pc >> 32n);
   const step = wide ? 8 : 4;
   const from = stack.base - stack.limit > MAX_STACK ? stack.base - MAX_STACK : stack.limit;
-  const size = Number(stack.base - from);
+  const size = stack.base > from ? Number(stack.base - from) : 0;
   const buffer = new Uint8Array(size);
   const view = new DataView(buffer.buffer);
   for (let at = 0; at < size; ) {

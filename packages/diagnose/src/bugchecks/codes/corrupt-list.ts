@@ -24,15 +24,14 @@ export interface BrokenEntry {
   readonly blink: bigint;
   readonly forward: ListLink;
   readonly backward: ListLink;
-  readonly kind: 'one-bit' | 'removed' | 'one-link' | 'zeroed' | 'bad-link';
+  readonly kind: 'one-bit' | 'removed' | 'one-link' | 'bad-link';
 }
 
 const rank: Readonly<Record<BrokenEntry['kind'], number>> = {
   'one-bit': 0,
   removed: 1,
   'one-link': 2,
-  zeroed: 3,
-  'bad-link': 4,
+  'bad-link': 3,
 };
 
 function link(target: Target, entry: bigint, neighbour: bigint, name: ListLink['name']): ListLink {
@@ -45,6 +44,15 @@ function link(target: Target, entry: bigint, neighbour: bigint, name: ListLink['
     holds: value === null ? null : value === entry,
     bit: value === null ? null : differingBit(value, entry),
   };
+}
+
+/**
+ * One bit off, and no address of anything that is there: neighbours in one allocation may differ in one bit and still be
+ * two good pointers.
+ */
+function flipped(target: Target, item: ListLink): boolean {
+  if (item.bit === null || item.value === null) return false;
+  return !isPointer(target, item.value) || target.memory.gap(item.value, 1) !== null;
 }
 
 function isPointer(target: Target, value: bigint): boolean {
@@ -68,9 +76,8 @@ export function judgeEntry(target: Target, entry: bigint, register: string): Bro
     backward,
     kind,
   });
-  if (flink === 0n && blink === 0n) return found('zeroed');
   const broken = forward.holds === false || backward.holds === false;
-  if ((forward.bit !== null && backward.holds !== false) || (backward.bit !== null && forward.holds !== false))
+  if ((flipped(target, forward) && backward.holds !== false) || (flipped(target, backward) && forward.holds !== false))
     return found('one-bit');
   if (
     forward.holds === false &&
@@ -80,14 +87,25 @@ export function judgeEntry(target: Target, entry: bigint, register: string): Bro
     flink !== blink
   )
     return found('removed');
-  if (broken && (forward.holds === true || backward.holds === true)) return found('one-link');
+  if (broken && (forward.holds === true || backward.holds === true)) {
+    const member =
+      forward.holds === false ? linksOn(target, flink, 'Flink->Blink') : linksOn(target, blink, 'Blink->Flink');
+    return found(member === false ? 'bad-link' : 'one-link');
+  }
   // One neighbour confirms the entry, the other link leads nowhere.
   if (forward.holds === true && !isPointer(target, blink)) return found('bad-link');
   if (backward.holds === true && !isPointer(target, flink)) return found('bad-link');
   return null;
 }
 
-/** Best candidate among the registers; those that only look like a list (zeroes) come last. */
+/** Does the neighbour hang together with the entry beyond it? Null where that cannot be read. */
+function linksOn(target: Target, neighbour: bigint, name: ListLink['name']): boolean | null {
+  const at = name === 'Flink->Blink' ? neighbour : neighbour + BigInt(target.pointerSize);
+  const beyond = target.memory.pointer(at);
+  return beyond === undefined ? null : link(target, neighbour, beyond, name).holds === true;
+}
+
+/** Best candidate among the registers. */
 export function brokenEntry(target: Target, registers: Registers): BrokenEntry | null {
   let best: BrokenEntry | null = null;
   for (const [name, value] of registers.values) {

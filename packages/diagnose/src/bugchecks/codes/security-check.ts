@@ -78,32 +78,28 @@ function corruptList(
   let why: string;
   switch (list.kind) {
     case 'one-bit':
-      title = `one flipped bit in the list entry after ${entry}`;
-      if (bad?.name === 'Blink->Flink') title = `one flipped bit in the list entry before ${entry}`;
+      title = `one wrong bit in the list entry after ${entry}`;
+      if (bad?.name === 'Blink->Flink') title = `one wrong bit in the list entry before ${entry}`;
       why = `${a(bad?.value ?? 0n)} and ${entry} differ in bit ${bad?.bit} alone: code writes whole pointers, so a single wrong bit in an otherwise right link points at memory (a RAM or bus error) or at a stray write of one bit, at ${a(bad?.at ?? 0n)}.`;
       break;
     case 'removed':
-      title = `the list entry ${entry} had been removed already`;
+      title = `the list entry ${entry} removed already`;
       why =
         'Its neighbours point at each other and past it: the entry was removed before and is removed again, or it was removed and still used.';
       break;
     case 'one-link':
-      title = `the list around ${entry} is broken at ${bad?.name ?? 'a link'}`;
+      title = `the list around ${entry} broken at ${bad?.name ?? 'a link'}`;
       why = `One neighbour still points back, the other does not: that neighbour was overwritten, freed and reused, or linked elsewhere, at ${a(bad?.at ?? 0n)}.`;
       break;
-    case 'zeroed':
-      title = `the list entry ${entry} is zero`;
-      why = 'Both links are 0: never initialised, or cleared while still linked.';
-      break;
     case 'bad-link':
-      title = `a link of the list entry ${entry} leads nowhere`;
-      why = `One neighbour points back; the other link of the entry itself is no kernel pointer: the entry was overwritten at ${a(list.forward.holds === true ? list.entry + BigInt(width) : list.entry)}.`;
+      title = `a link of the list entry ${entry} that leads nowhere`;
+      why = `One neighbour points back; what the other link leads to is no entry of this list: the entry itself was overwritten at ${a(list.forward.holds === true ? list.entry + BigInt(width) : list.entry)}.`;
       break;
   }
   const flipped = list.kind === 'one-bit';
   return {
     verdict: 'corrupt-list-entry',
-    confidence: list.kind === 'zeroed' ? 'likely' : 'proven',
+    confidence: 'proven',
     title: `${siteOf(target, fault)} found ${title}`,
     summary: [
       opening,
@@ -146,7 +142,7 @@ function linkClaim(diagnosis: Diagnosis, list: BrokenEntry, link: ListLink, evid
     );
     return `${link.name} points back.`;
   }
-  const bit = link.bit === null ? '' : `, which differs in bit ${link.bit} alone`;
+  const bit = link.bit === null || list.kind !== 'one-bit' ? '' : `, which differs in bit ${link.bit} alone`;
   evidence.memory(
     `${link.name} is ${a(link.value)}, not ${a(list.entry)}${bit}`,
     'true',

@@ -10,26 +10,35 @@ export interface Culprit {
   readonly blame: readonly Blame[];
 }
 
-/** First frame outside nt and hal (and `skip`), with its evidence. */
+export interface Skipped {
+  /** Modules that carry others' calls as the kernel does. */
+  readonly skip: (module: Module) => boolean;
+  /** `nt, hal and the graphics port`. */
+  readonly what: string;
+}
+
+const kernelOnly: Skipped = { skip: () => false, what: 'nt and hal' };
+
+/** First frame outside nt and hal (and what else is skipped), with its evidence. */
 export function culpritOn(
   diagnosis: Diagnosis,
   registers: Registers | null,
   evidence: Evidence,
   role: string,
-  skip: (module: Module) => boolean = () => false,
+  skipped: Skipped = kernelOnly,
 ): Culprit {
   const { target } = diagnosis;
   if (registers === null) return { frame: null, blame: [] };
   const { frames } = target.walkStack(registers);
-  const frame = firstOutside(target, frames, skip);
+  const frame = firstOutside(target, frames, skipped.skip);
   if (frame === null) {
-    evidence.fact('no frame of the stack lies outside the kernel', 'true', 'k', 'stack walk');
+    evidence.fact(`no frame of the stack lies outside ${skipped.what}`, 'true', 'k', 'stack walk');
     return { frame: null, blame: [] };
   }
   const index = frames.indexOf(frame);
   const trust = trustTo(frames, index);
   const slot = index === 0 ? null : frames[index - 1]?.returnSlot;
-  const claim = `the first frame outside nt and hal is ${target.nameOf(frame.pc).text}, frame ${index}, by ${trustText(trust)}`;
+  const claim = `the first frame outside ${skipped.what} is ${target.nameOf(frame.pc).text}, frame ${index}, by ${trustText(trust)}`;
   if (slot == null) evidence.fact(claim, trust === 'scan' ? 'undetermined' : 'true', 'k', 'stack walk');
   else
     evidence.memory(
@@ -41,7 +50,7 @@ export function culpritOn(
     );
   return {
     frame,
-    blame: [blameFrame(target, frame, role, `first frame outside the kernel; ${foundBy(frames, frame)}`)],
+    blame: [blameFrame(target, frame, role, `first frame outside ${skipped.what}; ${foundBy(frames, frame)}`)],
   };
 }
 

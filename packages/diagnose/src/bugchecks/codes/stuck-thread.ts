@@ -39,7 +39,10 @@ export function stuckThread(diagnosis: Diagnosis, evidence: Evidence): Reading {
       processor.irql.address,
       1,
     );
-  const culprit = culpritOn(diagnosis, registers, evidence, 'stuck driver', isGraphicsPort);
+  const culprit = culpritOn(diagnosis, registers, evidence, 'stuck driver', {
+    skip: isGraphicsPort,
+    what: 'nt, hal and the graphics port',
+  });
   const frames = registers === null ? [] : target.walkStack(registers).frames;
   const module = culprit.frame === null ? undefined : target.moduleAt(culprit.frame.pc);
   const own = frames.filter((frame) => module !== undefined && target.moduleAt(frame.pc) === module);

@@ -29,7 +29,10 @@ export function verifier(diagnosis: Diagnosis, evidence: Evidence): Reading {
   const named = rest
     .map((value) => target.moduleAt(value))
     .find((module) => module !== undefined && module !== target.kernel);
-  const culprit = culpritOn(diagnosis, bugcheckRegisters(diagnosis), evidence, 'violator', isVerifier);
+  const culprit = culpritOn(diagnosis, bugcheckRegisters(diagnosis), evidence, 'violator', {
+    skip: isVerifier,
+    what: 'nt, hal and Driver Verifier',
+  });
   const blame =
     named !== undefined && !culprit.blame.some((item) => item.module === named.name)
       ? [

@@ -1,6 +1,9 @@
-import type { Registers, Target } from '@dumpscope/debugger';
+import type { Processor, Registers, Target } from '@dumpscope/debugger';
 import { callEndingAt } from '../../bugchecks/caller.ts';
+import { doubleFault } from '../../bugchecks/double-fault.ts';
+import { faultContext } from '../../bugchecks/fault-context.ts';
 import { isKernelOrHal } from '../../bugchecks/frames.ts';
+import { stackOverflowAt } from '../../bugchecks/stack-overflow-at.ts';
 import { stackOf } from '../../bugchecks/stack-records.ts';
 import { type Diagnosis, definePattern, type Pattern } from '../../engine/diagnosis.ts';
 import { argument, list, plural } from '../../engine/words.ts';
@@ -30,19 +33,13 @@ export const coincidentalSymbolicInformation: Pattern = definePattern({
   title: 'Coincidental Symbolic Information',
   run(diagnosis: Diagnosis): readonly Finding[] {
     const { target } = diagnosis;
-    const processor = target.processors.find((p) => p.contextTrust === 'bugchecking');
+    const processor = bugchecking(target);
     const registers = processor?.registers ?? null;
     if (target.bugcheck === null || isManualCode(target.bugcheck.baseCode) || target.arch === 'arm64') return [];
-    if (processor === undefined || registers === null) return [];
-    const walked = new Set<string>();
-    for (const start of [registers, processor.interrupted])
-      if (start !== null)
-        for (const frame of target.walkStack(start).frames) {
-          const module = target.moduleAt(frame.pc);
-          if (module !== undefined) walked.add(module.name);
-        }
+    if (processor === null || registers === null) return [];
+    const involved = involvedModules(diagnosis, [registers, processor.interrupted]);
     const only = scan(target, registers).filter(
-      (seen) => seen.maybe === 0 && seen.slots.length > 0 && !walked.has(seen.module),
+      (seen) => seen.maybe === 0 && seen.slots.length > 0 && !involved.has(seen.module),
     );
     if (only.length === 0) return [];
     const evidence = diagnosis.evidence('coincidence');
@@ -87,6 +84,28 @@ export const coincidentalSymbolicInformation: Pattern = definePattern({
   },
 });
 
+/** Modules that the crash is about, by walks, records and parameters: what they leave on the stack is no coincidence. */
+function involvedModules(diagnosis: Diagnosis, starts: readonly (Registers | null)[]): ReadonlySet<string> {
+  const { target } = diagnosis;
+  const names = new Set<string>();
+  const add = (address: bigint): void => {
+    const module = target.moduleAt(address);
+    if (module !== undefined) names.add(module.name);
+  };
+  const fault = diagnosis.fact(faultContext);
+  const overflow = diagnosis.fact(stackOverflowAt);
+  const { bugcheck } = target;
+  const double = bugcheck?.baseCode === 0x7f ? doubleFault(target, bugchecking(target)) : null;
+  for (const start of [...starts, fault?.registers ?? null, overflow?.registers ?? null, double?.registers ?? null])
+    if (start !== null) for (const frame of target.walkStack(start).frames) add(frame.pc);
+  for (const parameter of bugcheck?.parameters ?? []) add(parameter);
+  return names;
+}
+
+function bugchecking(target: Target): Processor | null {
+  return target.processors.find((p) => p.contextTrust === 'bugchecking') ?? null;
+}
+
 /** Words of the live stack that lie in images other than nt and hal, by module. */
 function scan(target: Target, registers: Registers): readonly Seen[] {
   const stack = stackOf(target, registers);
@@ -105,8 +124,11 @@ function scan(target: Target, registers: Registers): readonly Seen[] {
     if (module === undefined || isKernelOrHal(target, module)) continue;
     const seen = found.get(module.name) ?? { module: module.name, maybe: 0, slots: [] };
     found.set(module.name, seen);
+    // A trap frame's pc, with its selector behind it, is no return address either, and no coincidence.
+    const selector = i + 2 * width <= bytes.length ? view.getUint32(i + width, true) & 0xffff : 0;
+    const trap = selector === (width === 8 ? 0x10 : 8);
     const readable = target.memory.gap(value - BigInt(CALL), CALL) === null;
-    if (!readable || callEndingAt(target, value) !== null) seen.maybe++;
+    if (trap || !readable || callEndingAt(target, value) !== null) seen.maybe++;
     else seen.slots.push((from & ~BigInt(width - 1)) + BigInt(i));
   }
   return [...found.values()];

@@ -1,5 +1,6 @@
 import { faultFinding } from '../../bugchecks/fault-finding.ts';
 import { type FaultView, faultView } from '../../bugchecks/fault-view.ts';
+import { whoRaised } from '../../bugchecks/raised-level.ts';
 import { type Diagnosis, definePattern, type Pattern } from '../../engine/diagnosis.ts';
 import type { Finding } from '../../report/report.ts';
 
@@ -10,12 +11,21 @@ export const invalidPointer: Pattern = definePattern({
   run(diagnosis: Diagnosis): readonly Finding[] {
     const view = diagnosis.fact(faultView);
     if (view === null || view.category !== 'invalid-pointer') return [];
-    const { why, wouldChange, confidence } = explain(view);
+    const { why, wouldChange, confidence, assumptions = [] } = explain(view);
+    const raised = (view.fault.irql?.level ?? 0) >= 2 && /^pageable/.test(view.verdict);
+    let blame: Finding['blame'] = [];
     return [
       faultFinding(diagnosis, view, {
         pattern: 'invalid-pointer',
-        story: () => why,
+        story: (evidence) => {
+          if (!raised) return why;
+          const who = whoRaised(diagnosis, view.fault, evidence);
+          blame = who.blame;
+          return [...why, ...who.text];
+        },
         wouldChange,
+        assumptions,
+        ...(raised ? { blame: () => blame } : {}),
         ...(confidence === undefined ? {} : { confidence }),
       }),
     ];
@@ -26,6 +36,7 @@ type Explanation = {
   readonly why: readonly string[];
   readonly wouldChange: readonly string[];
   readonly confidence?: Finding['confidence'];
+  readonly assumptions?: readonly string[];
 };
 
 function explain(view: FaultView): Explanation {
@@ -46,7 +57,7 @@ function explain(view: FaultView): Explanation {
       };
     case 'not-mapped':
       return {
-        why: ['Nothing is mapped there by the page tables in the dump: freed, or never a pointer.'],
+        why: ['Whatever was there has been freed, or this was never a pointer.'],
         wouldChange: [],
       };
     case 'pageable':
@@ -113,6 +124,10 @@ function explain(view: FaultView): Explanation {
             : 'The dump does not hold its page tables: freed, paged out with an error, or never mapped.',
         ],
         wouldChange: [],
+        assumptions: [
+          'the page was not valid when the access was made, as the report says: its page tables are not in the dump',
+        ],
+        ...(view.agree === true ? { confidence: 'strong' as const } : {}),
       };
   }
 }

@@ -16,9 +16,9 @@ export const nullPointer: Pattern = definePattern({
       return [
         faultFinding(diagnosis, view, {
           pattern: 'null-pointer',
-          title: `${view.subject?.address === 0n ? 'is a call or jump through null' : 'is a call or jump into the null page'}${caller.by}`,
+          title: `${caller.by === null ? 'A call or jump went' : `${caller.by} called`} ${view.subject?.address === 0n ? 'through a null pointer' : 'into the null page'}`,
           story: caller.tell,
-          ...(caller.blame.length === 0 ? {} : { blame: caller.blame }),
+          ...(caller.blame.length === 0 ? {} : { blame: () => caller.blame }),
         }),
       ];
     }

@@ -1,5 +1,6 @@
 import { callerStory } from '../../bugchecks/caller.ts';
 import { faultFinding } from '../../bugchecks/fault-finding.ts';
+import { siteOf } from '../../bugchecks/fault-text.ts';
 import { faultView } from '../../bugchecks/fault-view.ts';
 import { type Diagnosis, definePattern, type Pattern } from '../../engine/diagnosis.ts';
 import { address, argument } from '../../engine/words.ts';
@@ -22,8 +23,8 @@ export const unloadedModule: Pattern = definePattern({
       faultFinding(diagnosis, view, {
         pattern: 'unloaded-module',
         title: view.execute
-          ? `was to be executed after its driver ${gone.name} was unloaded`
-          : `referenced ${at}, where ${gone.name} was loaded`,
+          ? `${at} was executed, in the range of the unloaded ${gone.name}${caller?.by == null ? '' : `, called from ${caller.by}`}`
+          : `${siteOf(target, view.fault)} referenced ${at}, where ${gone.name} was loaded`,
         story: (evidence) => {
           evidence.fact(
             `${gone.name} was unloaded from ${argument(target, gone.start)}..${argument(target, gone.end)}; no module is loaded there now`,
@@ -38,7 +39,7 @@ export const unloadedModule: Pattern = definePattern({
         },
         confidence: view.agree === false ? 'likely' : 'strong',
         assumptions: ['nothing else used the range after the unloading'],
-        blame: [
+        blame: () => [
           {
             module: gone.name,
             function: null,

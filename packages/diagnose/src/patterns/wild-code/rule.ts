@@ -17,20 +17,13 @@ export const wildCode: Pattern = definePattern({
     const caller = callerStory(diagnosis, view);
     const subject = view.subject;
     const where = subject === null ? '' : kindClause(subject);
-    const what =
-      view.verdict === 'mid-instruction'
-        ? 'is inside an instruction'
-        : view.verdict === 'not-executable'
-          ? 'was fetched as code and may not be'
-          : view.verdict === 'non-canonical' && subject !== null
-            ? `leads to ${address(target, subject.address)}, which is no address`
-            : view.verdict === 'stack'
-              ? 'is executed on a stack'
-              : 'is executed outside every module';
+    const at = subject === null ? 'An unknown address' : address(target, subject.address);
+    const by = caller.by === null ? '' : `, called from ${caller.by}`;
+    const title = titleOf(view.verdict, at, target.nameOf(view.fault.pc ?? 0n).text);
     return [
       faultFinding(diagnosis, view, {
         pattern: 'wild-code',
-        title: `${what}${caller.by}`,
+        title: `${title}${by}`,
         story: (evidence) => [
           view.verdict === 'mid-instruction'
             ? 'The code before it never leads there: the processor got there by a bad jump or return, or the code was changed.'
@@ -39,7 +32,7 @@ export const wildCode: Pattern = definePattern({
         ],
         confidence:
           view.verdict === 'mid-instruction' ? 'strong' : view.pc?.place === null || view.execute ? 'proven' : 'strong',
-        ...(caller.blame.length === 0 ? {} : { blame: caller.blame }),
+        ...(caller.blame.length === 0 ? {} : { blame: () => caller.blame }),
         wouldChange:
           view.verdict === 'mid-instruction'
             ? ['a jump into the middle of that instruction that its function makes on purpose']
@@ -48,3 +41,18 @@ export const wildCode: Pattern = definePattern({
     ];
   },
 });
+
+function titleOf(verdict: string, at: string, site: string): string {
+  switch (verdict) {
+    case 'mid-instruction':
+      return `${site} is inside an instruction, and was executed`;
+    case 'not-executable':
+      return `${site} was fetched as code and may not be`;
+    case 'non-canonical':
+      return `${site} leads to ${at}, which is no address`;
+    case 'stack':
+      return `${at}, on a stack, was executed`;
+    default:
+      return `${at}, outside every module, was executed`;
+  }
+}
