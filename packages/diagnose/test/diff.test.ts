@@ -156,7 +156,10 @@ describe('not of one boot', () => {
     const off = (ms: number): Scenario => {
       const scenario = later(600);
       const at = Date.parse(String(scenario.time?.systemTime)) + ms;
-      return { ...scenario, time: { tickCount: 0, ...scenario.time, systemTime: new Date(at).toISOString() } };
+      return {
+        ...scenario,
+        time: { ...scenario.time, tickCount: scenario.time?.tickCount ?? 0, systemTime: new Date(at).toISOString() },
+      };
     };
     expect(diff(off(900)).boot.same).toBe(true);
     const d = diff(off(2500));
