@@ -38,7 +38,7 @@ import { searchProcessorBlock } from './prcb-search.ts';
 import { locateProcessorBlocks, overlayTriage, type ProcessorBlocks } from './prcbs.ts';
 import { KernelProcess } from './process.ts';
 import { INTERRUPT_WALK, type KernelProcessor, makeProcessors, type ProcessorList } from './processors.ts';
-import { contextRecord, trapFrameRecord } from './registers.ts';
+import { contextRecord, TRAP_EAX_X86, trapFrameRecord } from './registers.ts';
 import { inStack } from './stacks.ts';
 import { KernelThread } from './thread.ts';
 import { ThreadLists } from './thread-lists.ts';
@@ -275,6 +275,7 @@ class OpenedTarget implements Target {
         base !== undefined && limit !== undefined && at >= limit && at < base
           ? { kind: 'unknown', base, limit, processor: null, thread: address, source: 'TEB' }
           : null,
+      trapFrameEax: () => TRAP_EAX_X86,
       isKnownData: () => false,
       pcrs: () => [],
     });
@@ -406,7 +407,12 @@ class OpenedTarget implements Target {
   }
 
   trapFrame(address: bigint): Registers | null {
-    return trapFrameRecord(this.memory, this.arch, address);
+    return trapFrameRecord(this.memory, this.arch, address, this.#trapFrameEax());
+  }
+
+  #trapFrameEax(): number {
+    const field = this.arch === 'x86' ? this.#layouts.get().fields.find('_KTRAP_FRAME', 'Eax') : undefined;
+    return field?.offset ?? TRAP_EAX_X86;
   }
 
   contextRecord(address: bigint): Registers | null {
@@ -430,6 +436,7 @@ class OpenedTarget implements Target {
         disassembler: this.disassembler,
         moduleAt: (address) => this.moduleAt(address),
         stackAt: (address) => this.stackAt(address),
+        trapFrameEax: () => this.#trapFrameEax(),
         isKnownData: (module, address) => {
           if (!module.isKernel) return false;
           if (this.#dataPages.get().has(Number((address - module.base) >> 12n))) return true;

@@ -80,14 +80,24 @@ const contextArm64: readonly Slot[] = [
   ['pc', 0x108, 8],
 ];
 
-/** KTRAP_FRAME of x86 (0x8C bytes, the same from XP to 10): {@link trapFrameRecord} adds esp and ss. */
-const trapX86: readonly Slot[] = [
+/** KTRAP_FRAME.Eax of x86 from XP to 7. */
+export const TRAP_EAX_X86 = 0x44;
+
+/**
+ * What 10 moved: there DbgArgPointer is gone and everything from it to Eax lies four bytes lower (layouts of 19041), while
+ * Edi and what follows stayed.
+ */
+const movedX86: readonly Slot[] = [
   ['gs', 0x30, 2],
   ['es', 0x34, 2],
   ['ds', 0x38, 2],
   ['edx', 0x3c, 4],
   ['ecx', 0x40, 4],
-  ['eax', 0x44, 4],
+  ['eax', TRAP_EAX_X86, 4],
+];
+
+/** KTRAP_FRAME of x86 (0x8C bytes) without {@link movedX86}: {@link trapFrameRecord} adds esp and ss. */
+const trapX86: readonly Slot[] = [
   ['fs', 0x50, 2],
   ['edi', 0x54, 4],
   ['esi', 0x58, 4],
@@ -186,13 +196,20 @@ export function contextRecord(memory: Memory, arch: Arch, address: bigint, sourc
 
 /**
  * Reads a KTRAP_FRAME. x86: a trap from kernel mode pushes no SS:ESP, so the interrupted ESP is the frame + 0x74 and SS
- * is 0x10. x64: the non-volatile registers are not in it (the set is partial).
+ * is 0x10; `eax` is where this build keeps Eax. x64: the non-volatile registers are not in it (the set is partial).
  */
-export function trapFrameRecord(memory: Memory, arch: Arch, address: bigint): Registers | null {
+export function trapFrameRecord(
+  memory: Memory,
+  arch: Arch,
+  address: bigint,
+  eax: number = TRAP_EAX_X86,
+): Registers | null {
   const bytes = memory.bytes(address, arch === 'x86' ? 0x74 : TRAP_FRAME_BYTES[arch]);
   if (bytes === undefined) return null;
   const values = readSlots(bytes, trapSlots[arch]);
   if (arch === 'x86') {
+    const moved = movedX86.map(([name, offset, size]): Slot => [name, offset + eax - TRAP_EAX_X86, size]);
+    for (const [name, value] of readSlots(bytes, moved)) values.set(name, value);
     const cs = values.get('cs') ?? 0n;
     const v86 = ((values.get('efl') ?? 0n) & 0x20000n) !== 0n;
     if ((cs & 3n) !== 0n || v86) {

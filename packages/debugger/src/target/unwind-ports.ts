@@ -16,6 +16,8 @@ export interface PortsInput {
   stackAt(address: bigint): StackRange | null;
   /** Data of a module whose section headers are not in the dump. */
   isKnownData(module: LoadedModule, address: bigint): boolean;
+  /** Offset of Eax in a KTRAP_FRAME (x86). */
+  trapFrameEax(): number;
   /** KPCR addresses, to find the task that a double fault interrupted (x86). */
   pcrs(): readonly Va[];
 }
@@ -53,6 +55,7 @@ export function makePorts(input: PortsInput): UnwindPorts {
     memory,
     code: input.code,
     disassembler: input.disassembler,
+    trapFrameEax: () => input.trapFrameEax(),
     lookup(pc) {
       const module = input.moduleAt(pc);
       if (module === undefined) return { kind: 'unknown', why: 'the pc lies in no module' };

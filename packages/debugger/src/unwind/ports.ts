@@ -39,6 +39,8 @@ export interface UnwindPorts {
   functionStart(pc: bigint): Va | null;
   /** For the analysis of x86 prologues; absent in tests that do without. */
   readonly disassembler?: Disassembler;
+  /** Offset of Eax in this build's x86 KTRAP_FRAME (Ecx and Edx lie below it); 0x44 where it does not tell. */
+  trapFrameEax?(): number;
   /** Registers of the task that a double-fault task gate interrupted: the processor's TSS (x86). */
   taskRegisters?(sp: bigint): ReadonlyMap<string, bigint> | null;
   /** The stack that holds an address, to bound scans; `[limit, base)`. */

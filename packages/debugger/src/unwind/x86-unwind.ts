@@ -60,9 +60,10 @@ function throughTrapFrame(
   const word = (name: string, offset: number): void => {
     values.set(name, BigInt(view.getUint32(offset, true)));
   };
-  word('edx', 0x3c);
-  word('ecx', 0x40);
-  word('eax', 0x44);
+  const eax = ports.trapFrameEax?.() ?? 0x44;
+  word('edx', eax - 8);
+  word('ecx', eax - 4);
+  word('eax', eax);
   word('edi', 0x54);
   word('esi', 0x58);
   word('ebx', 0x5c);
