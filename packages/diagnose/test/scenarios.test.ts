@@ -16,6 +16,9 @@ interface Expectation {
   readonly not?: readonly string[];
   /** The pattern must not be found at all. */
   readonly absent?: boolean;
+  /** Text that the report must and must not hold, whatever its line breaks. */
+  readonly says?: readonly string[];
+  readonly saysNot?: readonly string[];
 }
 
 const strength = ['possible', 'likely', 'strong', 'proven'];
@@ -41,6 +44,9 @@ function check(report: Report, expected: Expectation): void {
       found.filter((finding) => strength.indexOf(finding.confidence) > most).map((finding) => finding.title),
     ).toEqual([]);
   }
+  const text = renderText(report).replace(/\s+/g, ' ');
+  for (const part of expected.says ?? []) expect(text).toContain(part);
+  for (const part of expected.saysNot ?? []) expect(text).not.toContain(part);
   if (expected.verdict === undefined && expected.confidence === undefined) {
     if (expected.pattern !== undefined && expected.absent !== true) expect(told).not.toEqual([]);
     return;

@@ -90,6 +90,7 @@ export class Machine {
       scenario.kdbg?.shift === undefined ? 0n : BigInt.asIntN(64, this.value(scenario.kdbg.shift, 'kdbg.shift'));
     this.#loadModules(set);
     this.#planObjects();
+    this.#checkPlaces();
   }
 
   /** Evaluates a scenario value. */
@@ -268,6 +269,30 @@ export class Machine {
       if (next === undefined || next.spec.process !== module.spec.process) return;
       if (module.base + BigInt(module.size) > next.base) {
         throw new ForgeError(`modules.${module.key} (${module.size.toString(16)} bytes) runs into modules.${next.key}`);
+      }
+    });
+  }
+
+  /** Threads, processes and processors do not share memory: an address made for another build's sizes shows here. */
+  #checkPlaces(): void {
+    const places: { what: string; at: bigint; size: number }[] = [];
+    for (const { number, kpcr } of this.processors) {
+      places.push({ what: `kpcr(${number})`, at: kpcr, size: this.layout.size('_KPCR') });
+    }
+    for (const process of this.processes) {
+      places.push({ what: `process(${process.key})`, at: process.at, size: this.layout.size('_EPROCESS') });
+      for (const thread of process.threads) {
+        const what = thread.idleOf === null ? `thread(${thread.key})` : thread.key;
+        places.push({ what, at: thread.at, size: this.layout.size('_ETHREAD') });
+      }
+    }
+    places.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0));
+    places.forEach((place, index) => {
+      const next = places[index + 1];
+      if (next !== undefined && place.at + BigInt(place.size) > next.at) {
+        throw new ForgeError(
+          `${place.what} at ${place.at.toString(16)} (${place.size.toString(16)} bytes) runs into ${next.what} at ${next.at.toString(16)}`,
+        );
       }
     });
   }

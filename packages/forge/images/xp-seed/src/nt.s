@@ -318,11 +318,11 @@ function _KiInterruptDispatch, 0x6d8a0, T, 0
     sub esp,0x14
     .cv_fpo_stackalloc 8
     .cv_fpo_endprologue
-    mov eax,dword ptr [edi+0x30]
-    movzx ecx,byte ptr [edi+0x34]
+    mov eax,dword ptr [edi+0x24]
+    movzx ecx,byte ptr [edi+0x28]
     mov byte ptr [ebp-4],cl
     mov dword ptr [ebp-8],eax
-    inc dword ptr [edi+0x48]
+    inc dword ptr [edi+0x38]
     mov dword ptr [ebp+0x2c],0
     cld
     push dword ptr [edi+0x10]
