@@ -293,9 +293,13 @@ interface Candidate {
 /**
  * The processor that bugchecked, best evidence first: the one whose raw block the triage dump holds; whose saved
  * context is the header's (pc and sp); whose current thread's, DPC or interrupt stack holds the header's stack pointer;
- * the freeze owner, or the only one that is not frozen while others are; else processor 0.
+ * the freeze owner, or the only one that is not frozen while others are; else the first. Null where blocks are missing and
+ * all that are there were frozen: it is one of the missing ones.
  */
-function findBugchecking(world: ProcessorWorld, candidates: readonly Candidate[]): { number: number; how: string } {
+function findBugchecking(
+  world: ProcessorWorld,
+  candidates: readonly Candidate[],
+): { number: number; how: string } | null {
   if (world.triageNumber !== null)
     return { number: world.triageNumber, how: 'the triage dump holds its processor block' };
   const header = headerContext(world.dump);
@@ -323,6 +327,8 @@ function findBugchecking(world: ProcessorWorld, candidates: readonly Candidate[]
   const [only] = running;
   if (frozen.length > 0 && running.length === 1 && only !== undefined)
     return { number: only.number, how: 'the only processor that is not frozen' };
+  const missing = world.blocks.some((block) => block === null);
+  if (missing && candidates.length > 0 && frozen.length === candidates.length) return null;
   return { number: candidates[0]?.number ?? 0, how: 'nothing tells which one it was: the first' };
 }
 
