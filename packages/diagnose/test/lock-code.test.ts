@@ -1,6 +1,6 @@
 /** States of queued locks over code from our own C, compiled by clang: what the code shows beyond the bytes of the lock. */
 import { va } from '@dumpscope/core';
-import type { Frame, Registers } from '@dumpscope/debugger';
+import type { Frame, Processor, Registers, Target } from '@dumpscope/debugger';
 import { describe, expect, it } from 'vitest';
 import { emptyTable } from '../../debugger/src/target/layout-table.ts';
 import {
@@ -204,5 +204,69 @@ describe('a wait for a flag', () => {
     const findings = spin(memory, ACQUIRE, { rip: WAIT_LOOP, rsi: 0xffffe40b1c2a57d0n });
     expect(told(findings)).toEqual(['undetermined likely']);
     expect(findings[0]?.summary).toContain('ends only when somebody else changes');
+  });
+});
+
+describe('an endless loop under the idle thread', () => {
+  // pause; jmp: what is left of an idle loop when nothing names it
+  const run = (known: Partial<Processor>): readonly Finding[] => {
+    const start = fakeRegisters('x64', { rip: WAIT_LOOP, rsp: 0xffffc08f2e6f7bc8n, efl: 0x246n });
+    const target = fakeTarget({
+      arch: 'x64',
+      build: 17763,
+      memory: new FakeMemory(8).hex(WAIT_LOOP, 'f390ebfc'),
+      modules: [fakeModule('nt', 'ntoskrnl.exe', NT, 0xa9f000, null)],
+      types: emptyTable(8),
+      processors: [fakeProcessor(0, 0xfffff80256600180n, { interrupted: start, idleThread: true, ...known })],
+      frames: () => [fakeFrame({ pc: start.pc, sp: start.sp, registers: start, trust: 'context' })],
+    });
+    return dispatchLevelSpin.run(new Diagnosis(target));
+  };
+
+  it('is the idle loop where no DPC is active', () => {
+    expect(told(run({ dpcRoutineActive: false }))).toEqual([]);
+  });
+
+  it('may be the idle loop where DpcRoutineActive cannot be read', () => {
+    expect(told(run({ dpcRoutineActive: null }))).toEqual(['undetermined possible']);
+  });
+
+  it('is a DPC that never ends where one is active', () => {
+    expect(told(run({ dpcRoutineActive: true }))).toEqual(['unbounded-loop proven']);
+  });
+});
+
+describe('a dump on request', () => {
+  const bugcheck = { code: 0xe2, baseCode: 0xe2, name: 'MANUALLY_INITIATED_CRASH', parameters: [0n, 0n, 0n, 0n] };
+  const run = (processors: readonly Processor[]): readonly Finding[] =>
+    dispatchLevelSpin.run(
+      new Diagnosis(
+        fakeTarget({
+          arch: 'x64',
+          build: 17763,
+          memory: new FakeMemory(8),
+          modules: [],
+          types: emptyTable(8),
+          processors,
+          threads: [fakeThread(0xffffe40b1c9d4080n, {})],
+          bugcheck: bugcheck as unknown as Target['bugcheck'],
+        }),
+      ),
+    );
+
+  it('of which no processor can be read leaves the spin open', () => {
+    expect(told(run([]))).toEqual(['undetermined possible']);
+  });
+
+  it('over a DPC that cannot be examined leaves the spin open', () => {
+    const processor = fakeProcessor(0, 0xfffff80256600180n, {
+      currentThread: va(0xffffe40b1c9d4080n),
+      idleThread: true,
+      dpcRoutineActive: true,
+      idle: false,
+      contextReason: 'its saved context is not in the dump',
+    });
+    expect(told(run([processor]))).toEqual(['undetermined possible']);
+    expect(told(run([{ ...processor, dpcRoutineActive: false }]))).toEqual([]);
   });
 });

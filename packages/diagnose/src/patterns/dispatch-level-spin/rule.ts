@@ -1,3 +1,4 @@
+import type { Processor } from '@dumpscope/debugger';
 import type { Diagnosis, Pattern } from '../../engine/diagnosis.ts';
 import { definePattern } from '../../engine/diagnosis.ts';
 import type { Evidence } from '../../engine/evidence.ts';
@@ -48,11 +49,15 @@ function judge(diagnosis: Diagnosis, site: SpinSite): Finding | null {
   const evidence = diagnosis.evidence('spin');
   describeContext(diagnosis, site, evidence);
   describeLoop(diagnosis, site, evidence);
-  const judgement = judgement_(diagnosis, site, evidence);
-  if (judgement === null) return null;
+  const judged = judgement_(diagnosis, site, evidence);
+  if (judged === null) return null;
   const irql = waiter.processor.irql;
   // Below DISPATCH_LEVEL the scheduler can take the processor away: that is a spike, not this pattern.
-  if (irql !== null && irql.kind === 'exact' && irql.level < 2 && judgement.lock === null) return null;
+  if (irql !== null && irql.kind === 'exact' && irql.level < 2 && judged.lock === null) return null;
+  // The idle thread's own loop never ends by design, also where the pages that name it are missing.
+  const idling = isIdling(waiter.processor);
+  if (judged.lock === null && idling === true) return null;
+  const judgement = judged.lock === null && idling === null ? perhapsIdle(judged) : judged;
   describeIrql(diagnosis, site, evidence);
   const thread = waiter.processor.currentThread === null ? null : target.thread(waiter.processor.currentThread);
   const process = thread?.process ?? thread?.owningProcess ?? null;
@@ -136,6 +141,29 @@ function judge(diagnosis: Diagnosis, site: SpinSite): Finding | null {
     downstream,
     picture: spinPicture(diagnosis, site, judgement),
   };
+}
+
+/** Runs the idle thread, no DPC over it, and on no other stack; null where DpcRoutineActive cannot be read. */
+function isIdling(processor: Processor): boolean | null {
+  if (processor.idleThread !== true || processor.dpcRoutineActive === true) return false;
+  const elsewhere = processor.stacks.some(
+    (stack) => stack.kind !== 'idle' && stack.kind !== 'thread' && inRange(stack, processor.interrupted?.sp ?? null),
+  );
+  return elsewhere ? false : processor.dpcRoutineActive === false ? true : null;
+}
+
+function perhapsIdle(judgement: Judgement): Judgement {
+  return {
+    ...judgement,
+    verdict: 'undetermined',
+    confidence: 'possible',
+    why: `The processor runs its idle thread, and whether a DPC runs over it (DpcRoutineActive) could not be read: the loop may be that of an idle processor. ${judgement.why}`,
+    wouldChange: ['DpcRoutineActive of its PRCB', ...judgement.wouldChange],
+  };
+}
+
+function inRange(stack: { readonly limit: bigint; readonly base: bigint }, sp: bigint | null): boolean {
+  return sp !== null && sp >= stack.limit && sp <= stack.base;
 }
 
 /** No exit is known to be taken or not: registers or memory that decide are missing. */

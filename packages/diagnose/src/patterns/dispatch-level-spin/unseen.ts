@@ -2,10 +2,13 @@
  * A thread that has run in kernel mode without a wait for long, on a processor whose code or context cannot be read: a
  * spin is neither proven nor excluded. Without this, a missing page would read like "nothing wrong".
  */
+import type { Processor, Thread } from '@dumpscope/debugger';
 import type { Diagnosis } from '../../engine/diagnosis.ts';
 import { clock, json } from '../../engine/words.ts';
+import { isManualCode } from '../../facts/dump-taker.ts';
 import { type Unexamined, unexaminedProcessors } from '../../facts/spin-sites.ts';
 import { spinningSince, threadTimes } from '../../facts/times.ts';
+import { isKernelAddress } from '../../locks/queue-entry.ts';
 import { blankFinding } from '../../report/blank.ts';
 import type { Finding } from '../../report/report.ts';
 
@@ -21,25 +24,31 @@ export function unseenSpins(
 ): readonly Finding[] {
   const { target } = diagnosis;
   const findings: Finding[] = [];
+  if (target.processors.length === 0) {
+    const finding = noProcessor(diagnosis);
+    if (finding !== null) findings.push(finding);
+  }
   for (const { processor, why } of [...diagnosis.fact(unexaminedProcessors), ...open]) {
-    if (
-      judged.has(processor.number) ||
-      processor.idle === true ||
-      processor.idleThread === true ||
-      processor.currentThread === null
-    )
+    if (judged.has(processor.number) || processor.idle === true || processor.currentThread === null) continue;
+    // User mode runs at PASSIVE_LEVEL.
+    if (processor.interrupted !== null && !isKernelAddress(target, processor.interrupted.pc)) continue;
+    if (processor.idleThread === true) {
+      if (processor.dpcRoutineActive === true && aboutHang(diagnosis))
+        findings.push(unseenDpc(diagnosis, processor, why));
       continue;
+    }
     const thread = target.thread(processor.currentThread);
     if (thread === null) continue;
-    const times = threadTimes(diagnosis, thread);
-    if (times.tickSeconds === null || times.kernelTicks === null || times.ticksSinceWait === null) continue;
-    const seconds = times.ticksSinceWait * times.tickSeconds;
-    if (seconds < MIN_SECONDS || times.kernelTicks < times.ticksSinceWait * MIN_SHARE) continue;
+    const ran = ranWithoutWait(diagnosis, thread);
+    // Times that cannot be read exclude nothing either, where a hang is what the dump is about.
+    if (ran === false || (ran === null && !wasAskedFor(diagnosis))) continue;
     const evidence = diagnosis.evidence('unseen');
     const at = thread.fieldAddress('Tcb.KernelTime') ?? thread.fieldAddress('KernelTime');
-    const claim = `thread ${thread.address.toString(16)} began its last wait ${clock(seconds)} ago and has ${clock(times.kernelTicks * times.tickSeconds)} of kernel time: it ran nearly all of that time`;
-    if (at === null) evidence.fact(claim, 'true', `!thread ${thread.address.toString(16)}`, '_KTHREAD');
-    else evidence.memory(claim, 'true', at, 4, `!thread ${thread.address.toString(16)}`);
+    if (ran !== null) {
+      const claim = `thread ${thread.address.toString(16)} began its last wait ${clock(ran.seconds)} ago and has ${clock(ran.kernelSeconds)} of kernel time: it ran nearly all of that time`;
+      if (at === null) evidence.fact(claim, 'true', `!thread ${thread.address.toString(16)}`, '_KTHREAD');
+      else evidence.memory(claim, 'true', at, 4, `!thread ${thread.address.toString(16)}`);
+    }
     evidence.fact(
       `what processor ${processor.number} was executing cannot be examined: ${why}`,
       'undetermined',
@@ -53,7 +62,7 @@ export function unseenSpins(
         'undetermined',
         'possible',
         `Processor ${processor.number} may spin: undetermined`,
-        `Its thread has run in the kernel without a wait for ${clock(seconds)}, but what it was executing cannot be examined (${why}). A spin is neither shown nor excluded.`,
+        `${ran === null ? 'It runs a thread of which the times cannot be read, and' : `Its thread has run in the kernel without a wait for ${clock(ran.seconds)}, but`} what it was executing cannot be examined (${why}). A spin is neither shown nor excluded.`,
       ),
       processor: processor.number,
       thread: json(thread.address),
@@ -65,4 +74,72 @@ export function unseenSpins(
     });
   }
   return findings;
+}
+
+/** How long the thread has run in the kernel without a wait; false where it has not for long, null where its times are unknown. */
+function ranWithoutWait(
+  diagnosis: Diagnosis,
+  thread: Thread,
+): { readonly seconds: number; readonly kernelSeconds: number } | false | null {
+  const { tickSeconds, kernelTicks, ticksSinceWait } = threadTimes(diagnosis, thread);
+  if (tickSeconds === null || kernelTicks === null || ticksSinceWait === null) return null;
+  const seconds = ticksSinceWait * tickSeconds;
+  return seconds < MIN_SECONDS || kernelTicks < ticksSinceWait * MIN_SHARE
+    ? false
+    : { seconds, kernelSeconds: kernelTicks * tickSeconds };
+}
+
+/** Somebody wanted to see the state of a hang. */
+function wasAskedFor({ target }: Diagnosis): boolean {
+  return target.bugcheck !== null && isManualCode(target.bugcheck.baseCode);
+}
+
+/** The dump was asked for, or a watchdog wrote it: somebody waits for something that does not end. */
+function aboutHang({ target }: Diagnosis): boolean {
+  const code = target.bugcheck?.baseCode;
+  return code === undefined || isManualCode(code) || code === 0x133 || code === 0x101;
+}
+
+/** Not one processor could be found: a dump on request then says nothing about what hangs. */
+function noProcessor(diagnosis: Diagnosis): Finding | null {
+  const { target } = diagnosis;
+  if (!wasAskedFor(diagnosis)) return null;
+  const why = target.processorNote ?? 'no processor block could be read';
+  const evidence = diagnosis.evidence('unseen');
+  evidence.fact(`what the processors were executing cannot be examined: ${why}`, 'undetermined', '~', 'missing');
+  return {
+    ...blankFinding(
+      'dispatch-level-spin',
+      'undetermined',
+      'possible',
+      'Whether a processor spins could not be seen: undetermined',
+      `The dump was written to look into a hang, but no processor's state can be read (${why}). A spin is neither shown nor excluded.`,
+    ),
+    evidence: evidence.items,
+    wouldChange: [why],
+  };
+}
+
+/** A DPC over the idle thread: its time is charged to no thread, so nothing but its code could tell. */
+function unseenDpc(diagnosis: Diagnosis, processor: Processor, why: string): Finding {
+  const evidence = diagnosis.evidence('unseen');
+  evidence.fact(
+    `processor ${processor.number} runs a DPC (DpcRoutineActive) that cannot be examined: ${why}`,
+    'undetermined',
+    `~${processor.number}s; r`,
+    'missing',
+  );
+  return {
+    ...blankFinding(
+      'dispatch-level-spin',
+      'undetermined',
+      'possible',
+      `Processor ${processor.number} may spin: undetermined`,
+      `It runs a DPC over its idle thread, but what that was executing cannot be examined (${why}). A spin is neither shown nor excluded.`,
+    ),
+    processor: processor.number,
+    thread: json(processor.currentThread),
+    evidence: evidence.items,
+    wouldChange: [why],
+  };
 }

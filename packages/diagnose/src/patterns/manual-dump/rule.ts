@@ -1,5 +1,6 @@
+import type { Target } from '@dumpscope/debugger';
 import { type Diagnosis, definePattern, type Pattern } from '../../engine/diagnosis.ts';
-import { address, list, plural } from '../../engine/words.ts';
+import { address, list } from '../../engine/words.ts';
 import { dumpTaker } from '../../facts/dump-taker.ts';
 import { blankFinding } from '../../report/blank.ts';
 import type { Finding } from '../../report/report.ts';
@@ -56,8 +57,14 @@ export const manualDump: Pattern = definePattern({
       null,
       'proven',
       `The dump was taken ${how}${by}`,
-      `Bugcheck ${code.toString(16)} says that somebody wanted to see this state: a hang is being investigated. The trigger is no culprit; all ${plural(target.processors.length, 'processor')} are suspects.`,
+      `Bugcheck ${code.toString(16)} says that somebody wanted to see this state: a hang is being investigated. The trigger is no culprit; ${suspects(target)}.`,
     );
     return [{ ...finding, processor: taker?.processor.number ?? null, cleared, evidence: evidence.items }];
   },
 });
+
+/** Processors that are not in the dump are suspects like those that are. */
+function suspects(target: Target): string {
+  const count = Math.max(target.processors.length, Math.min(target.dump.header.numberProcessors, 2048));
+  return count > 1 ? `all ${count} processors are suspects` : 'the one processor is the suspect';
+}
