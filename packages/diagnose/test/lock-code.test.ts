@@ -1,6 +1,6 @@
 /** States of queued locks over code from our own C, compiled by clang: what the code shows beyond the bytes of the lock. */
 import { va } from '@dumpscope/core';
-import type { Frame, Processor, Registers, Target } from '@dumpscope/debugger';
+import type { Frame, Processor, Registers, Target, Thread } from '@dumpscope/debugger';
 import { describe, expect, it } from 'vitest';
 import { emptyTable } from '../../debugger/src/target/layout-table.ts';
 import {
@@ -65,7 +65,18 @@ function code(): FakeMemory {
   );
 }
 
-function spin(memory: FakeMemory, acquire: bigint, values: Readonly<Record<string, bigint>> = {}): readonly Finding[] {
+interface Surroundings {
+  readonly threads?: readonly Thread[];
+  /** Processors that the header counts. */
+  readonly declared?: number;
+}
+
+function spin(
+  memory: FakeMemory,
+  acquire: bigint,
+  values: Readonly<Record<string, bigint>> = {},
+  around: Surroundings = {},
+): readonly Finding[] {
   memory.number(DRIVER + 0x20a8n, acquire, 8);
   const call = acquire === ACQUIRE ? ACQUIRE + 0x3an : ACQUIRE_AT_DPC + 0x22n;
   const start = fakeRegisters('x64', {
@@ -112,14 +123,18 @@ function spin(memory: FakeMemory, acquire: bigint, values: Readonly<Record<strin
       fakeModule('widget', 'widget.sys', DRIVER, 0x5000, null),
     ],
     types: emptyTable(8),
-    threads: [thread],
+    threads: [thread, ...(around.threads ?? [])],
     processors: [
       fakeProcessor(0, 0xfffff80256600180n, { currentThread: thread.address, interrupted: start, idle: false }),
     ],
     frames,
     tickCount: 104_000n,
   });
-  return dispatchLevelSpin.run(new Diagnosis(target));
+  return dispatchLevelSpin.run(new Diagnosis(declare(target, around.declared ?? 1)));
+}
+
+function declare(target: Target, numberProcessors: number): Target {
+  return { ...target, dump: { ...target.dump, header: { ...target.dump.header, numberProcessors } } } as Target;
 }
 
 function told(findings: readonly Finding[]): readonly (string | null)[] {
@@ -268,5 +283,118 @@ describe('a dump on request', () => {
     });
     expect(told(run([processor]))).toEqual(['undetermined possible']);
     expect(told(run([{ ...processor, dpcRoutineActive: false }]))).toEqual([]);
+  });
+});
+
+describe('what is out of sight', () => {
+  const unlinked = (): FakeMemory =>
+    code()
+      .number(OWN + 16n, 2, 8)
+      .number(HOLDER, 0, 8)
+      .number(HOLDER + 8n, 0, 8);
+  const whole = (memory: FakeMemory): FakeMemory => {
+    // The stack is there from end to end.
+    const filled = new FakeMemory(8).put(STACK.limit, new Uint8Array(Number(STACK.base - STACK.limit)));
+    for (const at of [OWN, OWN + 8n, OWN + 16n]) {
+      const bytes = new Uint8Array(8);
+      memory.readInto(va(at), bytes);
+      filled.put(at, bytes);
+    }
+    return Object.assign(memory, {
+      readInto: join(memory, filled),
+    });
+  };
+
+  function join(first: FakeMemory, second: FakeMemory): FakeMemory['readInto'] {
+    const read = first.readInto.bind(first);
+    return (address, into) => {
+      const got = second.readInto(address, into);
+      return got > 0 ? got : read(address, into);
+    };
+  }
+
+  it('an entry on no stack that is here: orphaned only where every processor is here', () => {
+    expect(told(spin(whole(unlinked()), ACQUIRE))).toEqual(['orphaned-lock likely']);
+    expect(told(spin(whole(unlinked()), ACQUIRE, {}, { declared: 2 }))).toEqual(['undetermined possible']);
+  });
+
+  it('an entry on the stack of a thread that runs on a processor which is not here', () => {
+    const other = 0xffffc08f2f100000n;
+    const entry = other - 0x350n;
+    const memory = unlinked()
+      .number(entry, OWN, 8)
+      .number(entry + 8n, LOCK, 8);
+    const thread = fakeThread(0xffffe40b1e111080n, {
+      stackBase: va(other),
+      stackLimit: va(other - 0x6000n),
+      // of its last switch: the entry lies below it
+      kernelStack: va(other - 0x2c8n),
+      state: 2,
+    });
+    const values = { rdx: entry };
+    expect(told(spin(memory, ACQUIRE, values, { threads: [thread], declared: 2 }))).toEqual([
+      'held-elsewhere possible',
+    ]);
+    expect(told(spin(memory, ACQUIRE, values, { threads: [{ ...thread, state: 5 }] }))).toEqual([
+      'orphaned-lock likely',
+    ]);
+  });
+});
+
+describe('a plain lock', () => {
+  const ACQUIRE_PLAIN = NT + 0x2c6b0n;
+  const SPIN = NT + 0x2c740n;
+  const ASK = DRIVER + 0x2000n;
+  const HOLD = DRIVER + 0x2040n;
+  const SLOT = DRIVER + 0x3000n;
+
+  function plain(slot: boolean): readonly Finding[] {
+    const memory = new FakeMemory(8)
+      // KxWaitForSpinLockAndAcquire: pause; mov rax,[rcx]; test rax,rax; jnz; lock bts [rcx],0; jc; ret
+      .hex(SPIN, 'f390488b014885c075f6f0480fba290072eec3')
+      // KeAcquireSpinLockRaiseToDpc: ... lock bts [rcx],0; jnc; call KxWaitForSpinLockAndAcquire; mov al,bl; ...
+      .hex(ACQUIRE_PLAIN, '534883ec20440f20c089c3b802000000440f22c0f0480fba29007305e86f00000088d84883c4205bc3')
+      // push rbx; sub rsp,20h; mov rbx,rcx; call [SLOT]; nop; add rsp,20h; pop rbx; ret
+      .hex(ASK, '534883ec204889cbff15f20f0000904883c4205bc3')
+      // push rbx; sub rsp,20h; mov rbx,rcx; call [SLOT]; mov rcx,rbx; call ASK; nop; add rsp,20h; pop rbx; ret
+      .hex(HOLD, '534883ec204889cbff15b20f00004889d9e8aaffffff904883c4205bc3')
+      .hex(DRIVER + 0x2080n, 'e8bbffffff')
+      .number(LOCK, 1, 8);
+    if (slot) memory.number(SLOT, ACQUIRE_PLAIN, 8);
+    const start = fakeRegisters('x64', { rip: SPIN, rsp: 0xffffc08f2e6f7bc8n, rcx: LOCK, rax: 1n, efl: 0x202n });
+    const pcs = [SPIN, ACQUIRE_PLAIN + 0x21n, ASK + 0xen, HOLD + 0x16n, DRIVER + 0x2085n];
+    const frames = pcs.map((pc, index) =>
+      fakeFrame({
+        index,
+        pc: va(pc),
+        sp: va(0xffffc08f2e6f7bc8n + BigInt(index * 0x28)),
+        trust: index === 0 ? 'context' : 'unwind-data',
+        registers: index === 0 ? start : fakeRegisters('x64', { rip: pc, rsp: start.sp, rbx: LOCK }),
+      }),
+    );
+    return dispatchLevelSpin.run(
+      new Diagnosis(
+        fakeTarget({
+          arch: 'x64',
+          build: 17763,
+          memory,
+          modules: [
+            fakeModule('nt', 'ntoskrnl.exe', NT, 0xa9f000, null),
+            fakeModule('widget', 'widget.sys', DRIVER, 0x5000, null),
+          ],
+          types: emptyTable(8),
+          processors: [fakeProcessor(0, 0xfffff80256600180n, { interrupted: start, idle: false })],
+          frames: (from) => (from.pc === start.pc ? frames : []),
+        }),
+      ),
+    );
+  }
+
+  it('that an older frame holds by its code', () => {
+    expect(told(plain(true))).toEqual(['self-deadlock strong']);
+  });
+
+  it('is not orphaned because the import slot of an older frame cannot be read', () => {
+    expect(told(plain(false))).toEqual(['undetermined possible']);
   });
 });

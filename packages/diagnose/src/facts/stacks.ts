@@ -5,7 +5,7 @@ import { type Diagnosis, defineFact, type FactKey } from '../engine/diagnosis.ts
 export interface KnownStack extends StackRange {
   /**
    * Lowest live byte: the interrupted stack pointer of the processor that runs on it, or KernelStack of a thread that
-   * does not run. Null where neither is known.
+   * does not run. Null where neither is known, as for a thread that runs on a processor which cannot be read.
    */
   readonly liveFrom: bigint | null;
   /** Processor whose interrupted stack pointer lies in it. */
@@ -14,6 +14,9 @@ export interface KnownStack extends StackRange {
 
 /** Stacks above this are taken as corrupt bounds; Windows' largest kernel stack is 0x12000 (x64 large stack), IST and DPC stacks are smaller. */
 const MAX_STACK = 0x40000;
+
+/** KTHREAD.State: the thread runs, and its KernelStack is of its last switch. */
+export const RUNNING = 2;
 
 export const knownStacks: FactKey<readonly KnownStack[]> = defineFact('known stacks', ({ target }: Diagnosis) => {
   const found = new Map<string, KnownStack>();
@@ -39,7 +42,7 @@ export const knownStacks: FactKey<readonly KnownStack[]> = defineFact('known sta
         thread: thread.address,
         source: '_KTHREAD.StackBase, StackLimit',
       },
-      thread.kernelStack,
+      thread.state === RUNNING ? null : thread.kernelStack,
     );
   }
   return [...found.values()];

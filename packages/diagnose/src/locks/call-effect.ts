@@ -29,9 +29,10 @@ export function lockEffects(
     if (instruction.flow !== 'call' && instruction.flow !== 'indirect-call')
       return inlineEffect(scope, instruction, lock);
     const callee = calleeOf(scope, instruction);
-    if (callee === null) return 'none';
     const values = argumentsOf(scope, instruction);
     const mentions = values.some((value) => value === lock || (handle !== null && value === handle));
+    if (callee === 'unreadable') return mentions || values[0] === null ? 'unknown' : 'none';
+    if (callee === null) return mentions ? 'unknown' : 'none';
     if (mentions) return callEffect(target, callee, values, lock, handle);
     // An argument that could not be resolved matters only where the callee does something to a lock at all.
     if (values[0] !== null) return 'none';
@@ -83,14 +84,15 @@ function sameRegister(full: string, part: string): boolean {
   return full === part || full.slice(1) === part.slice(1) || `${part.replace(/[dwb]$/, '')}` === full;
 }
 
-function calleeOf(scope: ResolveScope, instruction: Instruction): bigint | null {
+/** Where a call goes; null where its pointer is not at a fixed place, `unreadable` where it is and cannot be read. */
+function calleeOf(scope: ResolveScope, instruction: Instruction): bigint | 'unreadable' | null {
   if (instruction.target !== null) return instruction.target;
   const operand = instruction.operands[0];
   if (operand?.kind !== 'memory') return null;
   // `call [__imp_X]`: the import slot is a constant address.
   if (operand.base !== null && !operand.ripRelative) return null;
   const slot = operandAddress(scope, operand);
-  return slot === null ? null : (scope.target.memory.pointer(slot) ?? null);
+  return slot === null ? null : (scope.target.memory.pointer(slot) ?? 'unreadable');
 }
 
 /** Register arguments, then pushed ones on x86; null for those that cannot be resolved. */

@@ -13,9 +13,10 @@ import {
 } from '@dumpscope/debugger';
 import type { Diagnosis } from '../engine/diagnosis.ts';
 import { calledAddress, functionGraph, placeInGraph } from '../facts/function-graph.ts';
+import { RUNNING } from '../facts/stacks.ts';
 import { lockEffects } from './call-effect.ts';
 import type { Waiter } from './holder-place.ts';
-import { holdAt } from './must-hold.ts';
+import { type HoldState, holdAt } from './must-hold.ts';
 
 export interface Holder {
   readonly by: 'self' | 'processor' | 'thread';
@@ -36,12 +37,17 @@ export interface HolderSearch {
   readonly stacksTotal: number;
   /** The dump lists every thread that there was. */
   readonly threadsListed: boolean;
+  /** Frames of drivers on the waiter's own stack of which the code does not tell whether they hold the lock. */
+  readonly unclear: readonly Frame[];
 }
 
 /** Nothing that could hold the lock is out of sight. */
 export function sawEverything(search: HolderSearch): boolean {
   return (
-    search.threadsListed && search.processorsSeen === search.processorsTotal && search.stacksSeen === search.stacksTotal
+    search.threadsListed &&
+    search.processorsSeen === search.processorsTotal &&
+    search.stacksSeen === search.stacksTotal &&
+    search.unclear.length === 0
   );
 }
 
@@ -68,16 +74,20 @@ export function findHolders(diagnosis: Diagnosis, waiter: Waiter, lock: bigint, 
 function searchHolders(diagnosis: Diagnosis, waiter: Waiter, lock: bigint, waitingFrame: number): HolderSearch {
   const { target } = diagnosis;
   const holders: Holder[] = [];
-  const holdsIn = (
-    frames: readonly Frame[],
-    index: number,
-  ): { held: Holder['held']; acquiredAt: bigint | null } | null => {
+  const unclear: Frame[] = [];
+  const stateIn = (frames: readonly Frame[], index: number): HoldState | null => {
     const frame = frames[index];
     if (frame === undefined) return null;
     const graph = functionGraph(target, frame.pc, calledAddress(target, frames, index));
     const place = graph === null ? null : placeInGraph(graph, frame);
     if (graph === null || place === null) return null;
-    const state = holdAt(graph, place.address, lockEffects(target, graph, frame, lock, null));
+    return holdAt(graph, place.address, lockEffects(target, graph, frame, lock, null));
+  };
+  const holdsIn = (
+    frames: readonly Frame[],
+    index: number,
+  ): { held: Holder['held']; acquiredAt: bigint | null } | null => {
+    const state = stateIn(frames, index);
     return state === null || state.held === 'no' ? null : { held: state.held, acquiredAt: state.acquiredAt[0] ?? null };
   };
 
@@ -87,6 +97,10 @@ function searchHolders(diagnosis: Diagnosis, waiter: Waiter, lock: bigint, waiti
     const found = frame.index > waitingFrame ? holdsIn(waiter.frames, frame.index) : null;
     if (found !== null)
       holders.push({ by: 'self', processor: waiter.processor, thread: null, frame, ...found, trapFrame });
+    else if (frame.index > waitingFrame && !isKernelCode(target, frame.pc)) {
+      const state = stateIn(waiter.frames, frame.index);
+      if (state === null || state.unknown.length > 0) unclear.push(frame);
+    }
     if (frame.trapFrame !== null) trapFrame = frame.trapFrame;
   }
 
@@ -111,7 +125,8 @@ function searchHolders(diagnosis: Diagnosis, waiter: Waiter, lock: bigint, waiti
   const threads = target.threads().filter((thread) => !aside.has(thread.address));
   let stacksSeen = 0;
   for (const thread of threads.slice(0, MAX_THREADS)) {
-    const start = threadRegisters(target, thread.address);
+    // What a running thread's KernelStack says is of its last switch; its processor is one that is not here.
+    const start = thread.state === RUNNING ? null : threadRegisters(target, thread.address);
     if (start === null) continue;
     const trace = target.walkStack(start);
     if (wasWalked(trace)) stacksSeen++;
@@ -128,7 +143,14 @@ function searchHolders(diagnosis: Diagnosis, waiter: Waiter, lock: bigint, waiti
     stacksSeen,
     stacksTotal: threads.length,
     threadsListed: threadsListed(target),
+    unclear,
   };
+}
+
+/** The kernel and the HAL call drivers with no lock of theirs held. */
+function isKernelCode(target: Target, pc: bigint): boolean {
+  const module = target.moduleAt(pc);
+  return module !== undefined && (module === target.kernel || /^(hal|ntoskrnl|ntkr)/i.test(module.imageName));
 }
 
 /** The walk reached the start of the stack: no frame is missing for want of memory or unwind data. */
@@ -136,8 +158,13 @@ function wasWalked({ endReason }: StackTrace): boolean {
   return endReason === 'stack-base' || endReason === 'no-return-address' || endReason === 'user-mode';
 }
 
+/** Every processor that the header counts is there to be looked at. */
+export function allProcessorsKnown(target: Target): boolean {
+  return target.processors.length >= target.dump.header.numberProcessors;
+}
+
 /** Every list of processes and threads came back to its head; a triage dump keeps next to none of them. */
-function threadsListed(target: Target): boolean {
+export function threadsListed(target: Target): boolean {
   if (target.dump.triage !== null) return false;
   return !target.limits.some(
     ({ what }) => what === 'processes' || what === 'PsActiveProcessHead' || what.startsWith('the threads of process'),

@@ -2,7 +2,7 @@
  * Is a lock held at a place in a function? Forward data flow over its graph: acquires make it held, releases end that,
  * and where paths disagree the answer is "on some paths". What a call does to the lock is asked of the caller.
  */
-import type { FlowGraph, Instruction } from '@dumpscope/cpu';
+import type { Block, FlowGraph, Instruction } from '@dumpscope/cpu';
 
 export type LockEffect = 'acquires' | 'releases' | 'none' | 'unknown';
 
@@ -63,12 +63,26 @@ export function holdAt(
     goal.instructions.findIndex((instruction) => instruction.address === place),
   );
   const at = through(until, start, new Set(origins[goal.index]), effect);
-  const unknown = [...effects].filter(([, known]) => known === 'unknown').map(([address]) => address);
+  const unknown = wayTo(graph, goal, place).filter((address) => effects.get(address) === 'unknown');
   return {
     held: at.state === 'held' ? 'on-all-paths' : at.state === 'mixed' ? 'on-some-paths' : 'no',
     acquiredAt: [...at.origins],
     unknown,
   };
+}
+
+/** Instructions from which the one at `place` can be reached. */
+function wayTo(graph: FlowGraph, goal: Block, place: bigint): bigint[] {
+  const before = new Set<number>();
+  const work = [...goal.predecessors];
+  for (let index = work.pop(); index !== undefined; index = work.pop()) {
+    if (before.has(index)) continue;
+    before.add(index);
+    work.push(...(graph.blocks[index]?.predecessors ?? []));
+  }
+  const out = graph.blocks.flatMap((block) => (before.has(block.index) ? block.instructions : []));
+  if (!before.has(goal.index)) out.push(...goal.instructions.filter((instruction) => instruction.address < place));
+  return out.map((instruction) => instruction.address);
 }
 
 function through(

@@ -4,6 +4,7 @@ import type { Diagnosis } from '../../engine/diagnosis.ts';
 import type { Evidence } from '../../engine/evidence.ts';
 import { address, argument, irqlName, plural } from '../../engine/words.ts';
 import { isStuck, type SpinSite, spinSites } from '../../facts/spin-sites.ts';
+import { RUNNING } from '../../facts/stacks.ts';
 import type { HolderPlace } from '../../locks/holder-place.ts';
 import { oldIrqlSaved } from '../../locks/old-irql.ts';
 import { type QueuedWait, type QueueEntry, WAIT } from '../../locks/queue-entry.ts';
@@ -146,6 +147,22 @@ export function byPlace(
       };
     }
     case 'other-thread': {
+      if (place.thread.state === RUNNING) {
+        evidence.fact(
+          `entry ${entry} lies on the stack of thread ${a(place.thread.address)}, which runs (state 2) on a processor that cannot be read`,
+          'true',
+          `!thread ${argument(target, place.thread.address)}`,
+          place.stack.source,
+        );
+        return {
+          ...base,
+          verdict: 'held-elsewhere',
+          confidence: 'possible',
+          why: `The holder's entry ${entry} lies on the stack of thread ${a(place.thread.address)}, which runs on a processor that is not among those that can be read; what it does there is not known.`,
+          assumptions: [],
+          wouldChange: [clearBit, 'the state of that processor'],
+        };
+      }
       evidence.fact(
         `entry ${entry} lies on the stack of thread ${a(place.thread.address)}, which runs on no processor (state ${place.thread.state ?? 'unknown'})`,
         'true',
@@ -196,7 +213,7 @@ export function byPlace(
       }
       return {
         ...base,
-        verdict: 'held-elsewhere',
+        verdict: 'undetermined',
         confidence: 'possible',
         why: `The predecessor ${entry} lies on no known stack and in no PRCB; whose it is cannot be told (${plural(wait.coverage.stacks, 'stack')} known).`,
         assumptions: [],

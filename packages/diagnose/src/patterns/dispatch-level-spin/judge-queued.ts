@@ -4,6 +4,7 @@ import type { Evidence } from '../../engine/evidence.ts';
 import { address, argument } from '../../engine/words.ts';
 import type { SpinSite } from '../../facts/spin-sites.ts';
 import { type HolderPlace, placeOf } from '../../locks/holder-place.ts';
+import { allProcessorsKnown, threadsListed } from '../../locks/holders.ts';
 import { lockOf, OWNER, type QueuedWait, type QueueEntry, WAIT } from '../../locks/queue-entry.ts';
 import { byPlace } from './judge-place.ts';
 import { busyElsewhere, type Judgement } from './judgement.ts';
@@ -116,14 +117,16 @@ function withoutPredecessor(
   base: Pick<Judgement, 'lock' | 'holderFrame' | 'downstream'>,
 ): Judgement {
   const { coverage } = wait;
-  const all = coverage.whole === coverage.stacks && coverage.stacks > 0;
-  const seen = `${coverage.whole} of ${coverage.stacks} known stacks could be read whole`;
+  const { target } = diagnosis;
+  const listed = allProcessorsKnown(target) && threadsListed(target);
+  const all = listed && coverage.whole === coverage.stacks && coverage.stacks > 0;
+  const seen = `${coverage.whole} of ${coverage.stacks} known stacks could be read whole${listed ? '' : ', and not all stacks are known'}`;
   const elsewhere = busyElsewhere(diagnosis, site);
   return {
     ...base,
     verdict: all && elsewhere.length === 0 ? 'orphaned-lock' : 'undetermined',
     confidence: all && elsewhere.length === 0 ? 'likely' : 'possible',
-    why: `No entry that links to ${address(diagnosis.target, wait.own)} was found in a register, a PRCB or on a stack (${seen}): the holder's entry is not visible.`,
+    why: `No entry that links to ${address(target, wait.own)} was found in a register, a PRCB or on a stack (${seen}): the holder's entry is not visible.`,
     assumptions: [],
     wouldChange: ['an entry whose Next is this one'],
   };

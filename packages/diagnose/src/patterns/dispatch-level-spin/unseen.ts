@@ -8,6 +8,7 @@ import { clock, json } from '../../engine/words.ts';
 import { isManualCode } from '../../facts/dump-taker.ts';
 import { type Unexamined, unexaminedProcessors } from '../../facts/spin-sites.ts';
 import { spinningSince, threadTimes } from '../../facts/times.ts';
+import { allProcessorsKnown } from '../../locks/holders.ts';
 import { isKernelAddress } from '../../locks/queue-entry.ts';
 import { blankFinding } from '../../report/blank.ts';
 import type { Finding } from '../../report/report.ts';
@@ -24,10 +25,8 @@ export function unseenSpins(
 ): readonly Finding[] {
   const { target } = diagnosis;
   const findings: Finding[] = [];
-  if (target.processors.length === 0) {
-    const finding = noProcessor(diagnosis);
-    if (finding !== null) findings.push(finding);
-  }
+  const missing = missingProcessors(diagnosis);
+  if (missing !== null) findings.push(missing);
   for (const { processor, why } of [...diagnosis.fact(unexaminedProcessors), ...open]) {
     if (judged.has(processor.number) || processor.idle === true || processor.currentThread === null) continue;
     // User mode runs at PASSIVE_LEVEL.
@@ -100,11 +99,14 @@ function aboutHang({ target }: Diagnosis): boolean {
   return code === undefined || isManualCode(code) || code === 0x133 || code === 0x101;
 }
 
-/** Not one processor could be found: a dump on request then says nothing about what hangs. */
-function noProcessor(diagnosis: Diagnosis): Finding | null {
+/** Processors of a dump on request that are not in it: any of them may be what hangs. A triage dump holds one by design. */
+function missingProcessors(diagnosis: Diagnosis): Finding | null {
   const { target } = diagnosis;
-  if (!wasAskedFor(diagnosis)) return null;
-  const why = target.processorNote ?? 'no processor block could be read';
+  const known = target.processors.length;
+  if (!wasAskedFor(diagnosis) || (known > 0 && (target.dump.triage !== null || allProcessorsKnown(target))))
+    return null;
+  const why = target.processorNote ?? 'their blocks could not be read';
+  const declared = target.dump.header.numberProcessors;
   const evidence = diagnosis.evidence('unseen');
   evidence.fact(`what the processors were executing cannot be examined: ${why}`, 'undetermined', '~', 'missing');
   return {
@@ -113,7 +115,9 @@ function noProcessor(diagnosis: Diagnosis): Finding | null {
       'undetermined',
       'possible',
       'Whether a processor spins could not be seen: undetermined',
-      `The dump was written to look into a hang, but no processor's state can be read (${why}). A spin is neither shown nor excluded.`,
+      known === 0
+        ? `The dump was written to look into a hang, but no processor's state can be read (${why}). A spin is neither shown nor excluded.`
+        : `The dump was written to look into a hang, but the state of ${declared - known} of ${declared} processors cannot be read (${why}). A spin on them is neither shown nor excluded.`,
     ),
     evidence: evidence.items,
     wouldChange: [why],
