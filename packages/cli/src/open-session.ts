@@ -33,8 +33,10 @@ export interface OpenSession {
   readonly results: readonly SymbolAnswer[];
   /** The symbol path in use, elements joined by `;`. */
   readonly symbolPath: string;
-  /** Looks for what the target has asked for since; true when something was found and `target` is a new one. */
-  refresh(): Promise<boolean>;
+  /** The image path in use. */
+  readonly imagePath: string;
+  /** Looks for what the target has asked for since, with PDBs of another build for `mismatched` (module names, `*`); true when something was found and `target` is a new one. */
+  refresh(mismatched?: ReadonlySet<string>): Promise<boolean>;
   close(): void;
 }
 
@@ -66,6 +68,7 @@ export async function openSession(path: string, options: OpenSessionOptions = {}
       warnings: [],
       results: [],
       symbolPath: '',
+      imagePath: '',
       refresh: async () => false,
       close: () => source.close(),
     };
@@ -89,6 +92,7 @@ class SymbolSession implements OpenSession {
   #book: AnswerBook | null = null;
   #target: Target;
   #paths = '';
+  #imagePaths = '';
 
   constructor(dump: Dump, closeFile: () => void) {
     this.dump = dump;
@@ -104,8 +108,17 @@ class SymbolSession implements OpenSession {
     return this.#paths;
   }
 
+  get imagePath(): string {
+    return this.#imagePaths;
+  }
+
   get warnings(): readonly string[] {
-    return [...(this.#provider?.problems ?? []), ...this.#warnings];
+    const refused = this.results.flatMap((answer) =>
+      answer.request.kind === 'pdb' && answer.outcome === 'mismatch'
+        ? [`symbols of ${answer.request.module}: ${answer.why}: not used`]
+        : [],
+    );
+    return [...(this.#provider?.problems ?? []), ...this.#warnings, ...refused];
   }
 
   get results(): readonly SymbolAnswer[] {
@@ -116,9 +129,10 @@ class SymbolSession implements OpenSession {
     const { imagePathOf, SymbolProvider, symbolPathOf } = await import('@dumpscope/node');
     const { AnswerBook } = await import('./symbol-answers.ts');
     const symbolPath = symbolPathOf(options.symbolPaths ?? [], env);
+    const imagePath = imagePathOf(options.imagePaths ?? [], env);
     const provider = new SymbolProvider({
       symbolPath,
-      imagePath: imagePathOf(options.imagePaths ?? [], env),
+      imagePath,
       offline: options.offline ?? false,
       ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
     });
@@ -126,6 +140,7 @@ class SymbolSession implements OpenSession {
     this.#provider = provider;
     this.#book = book;
     this.#paths = symbolPath.join(';');
+    this.#imagePaths = imagePath.join(';');
     const warm = options.warm ?? warmTarget;
     // Looking into folders costs little, asking a server for the files of 200 modules does not.
     const all = options.everything === true || options.offline === true || provider.servers.length === 0;
@@ -140,8 +155,10 @@ class SymbolSession implements OpenSession {
     this.#target = openTarget(this.dump, { answers: book });
   }
 
-  async refresh(): Promise<boolean> {
-    if (this.#book === null || !(await this.#book.settle())) return false;
+  async refresh(mismatched: ReadonlySet<string> = new Set()): Promise<boolean> {
+    if (this.#book === null) return false;
+    const news = this.#book.acceptMismatched(mismatched);
+    if (!(await this.#book.settle()) && !news) return false;
     this.#target = openTarget(this.dump, { answers: this.#book });
     return true;
   }

@@ -19,6 +19,8 @@ export class AnswerBook implements SymbolAnswers {
   readonly #tried = new Set<string>();
   readonly #open = new Map<string, SymbolRequest>();
 
+  readonly #mismatched = new Set<string>();
+
   constructor(provider: SymbolProvider) {
     this.#provider = provider;
   }
@@ -28,6 +30,23 @@ export class AnswerBook implements SymbolAnswers {
     const found = this.#found.get(key);
     if (found === undefined && !this.#tried.has(key)) this.#open.set(key, request);
     return found;
+  }
+
+  acceptsMismatch(module: string): boolean {
+    return this.#mismatched.has('*') || this.#mismatched.has(module);
+  }
+
+  /** `.reload /i`: PDBs of another build may answer for these modules from now on. True when that is news. */
+  acceptMismatched(modules: Iterable<string>): boolean {
+    const before = this.#mismatched.size;
+    for (const module of modules) this.#mismatched.add(module);
+    if (this.#mismatched.size === before) return false;
+    for (const { request, outcome } of this.results) {
+      if (request.kind !== 'pdb' || outcome === 'found' || !this.acceptsMismatch(request.module)) continue;
+      this.#tried.delete(keyOf(request));
+      this.#open.set(keyOf(request), request);
+    }
+    return true;
   }
 
   /** Also look for these, though nobody asked for them yet. */
@@ -42,7 +61,13 @@ export class AnswerBook implements SymbolAnswers {
     if (requests.length === 0) return false;
     for (const request of requests) this.#tried.add(keyOf(request));
     let any = false;
-    for (const answer of await this.#provider.fetch(requests)) {
+    for (const first of await this.#provider.fetch(requests)) {
+      const { request } = first;
+      const other =
+        first.outcome !== 'found' && request.kind === 'pdb' && this.acceptsMismatch(request.module)
+          ? await this.#provider.fetchMismatched(request)
+          : null;
+      const answer = other ?? first;
       this.results.push(answer);
       if (answer.outcome !== 'found') continue;
       if (answer.source !== null) this.#found.set(keyOf(answer.request), answer.source);

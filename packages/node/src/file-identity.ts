@@ -39,9 +39,9 @@ export function expandFile(path: string): Uint8Array {
 
 /**
  * Opens a file and makes sure that it is what was asked for; a cabinet is expanded. With `whole` a file that is cut is
- * refused too: what a server gave must not come into a cache like that.
+ * refused too: what a server gave must not come into a cache like that. With `anyPdb` a PDB of any GUID and age will do.
  */
-export function openMatching(path: string, request: SymbolRequest, whole: boolean): OpenedFile {
+export function openMatching(path: string, request: SymbolRequest, whole: boolean, anyPdb = false): OpenedFile {
   let source: ByteSource;
   let close = (): void => undefined;
   let expanded: Uint8Array | null = null;
@@ -64,7 +64,7 @@ export function openMatching(path: string, request: SymbolRequest, whole: boolea
     source = bytesSource(expanded, path);
     identity = identify(source);
   }
-  const why = mismatch(identity, request);
+  const why = anyPdb && identity.kind === 'pdb' ? null : mismatch(identity, request);
   if (why !== null) {
     close();
     return bad(identity.kind === 'other' ? 'damaged' : 'mismatch', why);

@@ -1,4 +1,4 @@
-import { isAbsolute, resolve } from 'node:path';
+import { basename, isAbsolute, resolve } from 'node:path';
 import {
   type Candidate,
   compressedName,
@@ -92,6 +92,21 @@ export class LocalSearch {
     const { source } = opened;
     const form = request.kind;
     return { request, outcome: 'found', form, path, where, origin, source, isf: null, why: where, attempts };
+  }
+
+  /** The first PDB of another build that a search came upon under the wanted name; null where there was none. */
+  openMismatched(request: SymbolRequest & { kind: 'pdb' }, attempts: readonly SymbolAttempt[]): SymbolAnswer | null {
+    const name = (safeFileName(request.name) ?? '').toLowerCase();
+    for (const { where, outcome } of attempts) {
+      const file = basename(where).toLowerCase();
+      if (outcome !== 'mismatch' || (file !== name && file !== compressedName(name))) continue;
+      const opened = openMatching(where, request, false, true);
+      if (opened.kind === 'bad') continue;
+      this.#open.push(opened);
+      const found = { request, outcome: 'found', form: 'pdb', path: where, where, origin: 'folder' } as const;
+      return { ...found, source: opened.source, isf: null, why: `${where}, although it is of another build`, attempts };
+    }
+    return null;
   }
 
   /** The file at a relative path, however it is spelled there. */

@@ -101,6 +101,12 @@ export class SymbolProvider {
     return answers;
   }
 
+  /** `.reload /i`: what `fetch` refused because it is of another build, for a PDB that it did not find. */
+  async fetchMismatched(request: SymbolRequest & { kind: 'pdb' }): Promise<SymbolAnswer | null> {
+    const answer = await this.#answer(request);
+    return answer.outcome === 'found' ? null : this.#local.openMismatched(request, answer.attempts);
+  }
+
   /** Every ISF file in the folders of the symbol path, and those of kernels in its stores. None is opened. */
   isfCatalog(): IsfCatalogEntry[] {
     const paths = new Set<string>();

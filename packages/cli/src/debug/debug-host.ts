@@ -50,7 +50,8 @@ export class DebugHost {
     for (let rerun = 0; ; rerun++) {
       const before = snapshot(this.#session);
       const done = this.#once(text, repeat);
-      if (rerun >= MAX_RERUNS || !(await this.#opened.refresh())) return done;
+      if (rerun >= MAX_RERUNS || !(await this.#opened.refresh(this.#session.mismatched))) return done;
+      before.mismatched = this.#session.mismatched;
       this.#verdict = null;
       this.#session = this.#newSession();
       restore(this.#session, before);
@@ -66,6 +67,7 @@ export class DebugHost {
   #newSession(): Session {
     return createSession(this.#opened.target, {
       symbolPath: this.#opened.symbolPath,
+      imagePath: this.#opened.imagePath,
       analyze: () => {
         const diagnose = this.#diagnose;
         if (diagnose === null) throw new Error('the diagnosis is not loaded');
@@ -76,14 +78,15 @@ export class DebugHost {
   }
 }
 
-type State = Omit<Session, 'target' | 'analyze' | 'symbolPath'>;
+type State = Omit<Session, 'target' | 'analyze' | 'symbolPath' | 'imagePath'>;
 
 function snapshot(session: Session): State {
-  const { target: _target, analyze: _analyze, symbolPath: _path, ...state } = session;
+  const { target: _target, analyze: _analyze, symbolPath: _path, imagePath: _images, ...state } = session;
   return {
     ...state,
     asmOptions: new Set(session.asmOptions),
     pseudo: new Map(session.pseudo),
+    mismatched: new Set(session.mismatched),
     continuations: new Map(session.continuations),
   };
 }

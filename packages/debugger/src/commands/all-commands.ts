@@ -41,7 +41,7 @@ import {
   radixCommand,
 } from './state/settings.ts';
 import { listModulesCommand } from './symbols/list-modules.ts';
-import { reloadCommand, symbolPathCommand } from './symbols/symbol-path.ts';
+import { imagePathCommand, reloadCommand, symbolPathCommand } from './symbols/symbol-path.ts';
 import { examineCommand, listNearCommand } from './symbols/symbol-search.ts';
 import { displayTypeCommand } from './types/dt.ts';
 import { modelCommand } from './types/dx.ts';
@@ -80,6 +80,7 @@ export const allCommands: readonly Command[] = [
   listModulesCommand,
   symbolPathCommand,
   reloadCommand,
+  imagePathCommand,
   versionCommand,
   timeCommand,
   bugcheckCommand,

@@ -30,6 +30,10 @@ export interface Session {
   quit: boolean;
   /** Text of the symbol path the session was opened with. */
   readonly symbolPath: string;
+  /** Text of the image path (`-i`); images are looked for there first, then along the symbol path. */
+  readonly imagePath: string;
+  /** Modules that `.reload /i` named: a PDB of another build may stand in for theirs. `*` for all. */
+  mismatched: Set<string>;
   /** The verdict for `!analyze`; null where no diagnosis is at hand. */
   readonly analyze: AnalyzeProvider | null;
 }

@@ -16,6 +16,8 @@ export interface SymbolTableAnswer {
 export interface SymbolAnswers {
   answer(request: SymbolRequest): ByteSource | Uint8Array | undefined;
   readonly tables?: readonly SymbolTableAnswer[];
+  /** `.reload /i`: a PDB of another GUID or age may answer for this module; its names are marked. */
+  acceptsMismatch?(module: string): boolean;
 }
 
 /** Nothing but the dump. */

@@ -115,6 +115,8 @@ export interface Module {
   /** Names, frame records and lines; the best source that was found. Loaded on first use. */
   readonly debugInfo: ModuleDebugInfo | null;
   readonly symbolOrigin: SymbolOrigin | null;
+  /** Why the PDB in use is not the module's own (`.reload /i`); absent or null where it is. */
+  readonly mismatch?: string | null;
   /** Types of the module's own PDB, where it is at hand and private. */
   readonly pdbTypes?: TypeTable | null;
   /** Bounds of the function that holds `rva`: .pdata (primary entry of a chain), private symbol or, on x86, names. */

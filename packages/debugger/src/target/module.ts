@@ -17,6 +17,7 @@ import { answerBytes, plainGuid, type SymbolAnswers } from './answers.ts';
 import { extentOf, type FunctionExtent } from './function-extent.ts';
 import type { ImageRange } from './image-memory.ts';
 import type { LimitList } from './limits.ts';
+import { mismatchedInfo } from './mismatched-info.ts';
 import type { Module } from './model.ts';
 import type { ListedModule } from './module-list.ts';
 import { baseName, moduleName } from './module-names.ts';
@@ -168,6 +169,20 @@ export class LoadedModule implements Module, ImageRange {
     return pdb === null ? null : { kind: 'pdb', module: this.name, name: pdb.name, guid: pdb.guid, age: pdb.age };
   }
 
+  /** By name alone, for `.reload /i` where neither the dump nor an image tells the GUID. */
+  #anyPdb(): Extract<SymbolRequest, { kind: 'pdb' }> | null {
+    if (!this.#context.answers.acceptsMismatch?.(this.name)) return null;
+    const name = `${this.imageName.replace(/\.[^.]*$/, '')}.pdb`;
+    return { kind: 'pdb', module: this.name, name, guid: '0'.repeat(32), age: 0 };
+  }
+
+  #mismatch: string | null = null;
+
+  get mismatch(): string | null {
+    this.openedPdb();
+    return this.#mismatch;
+  }
+
   get debugInfo(): ModuleDebugInfo | null {
     return this.#debug()?.info ?? null;
   }
@@ -188,7 +203,8 @@ export class LoadedModule implements Module, ImageRange {
   #fromPdb(): { info: ModuleDebugInfo; origin: SymbolOrigin } | null {
     const pdb = this.openedPdb();
     if (pdb === null) return null;
-    const info = pdb.debugInfo();
+    const own = pdb.debugInfo();
+    const info = this.#mismatch === null ? own : mismatchedInfo(own);
     return { info, origin: info.symbols.origin };
   }
 
@@ -197,21 +213,24 @@ export class LoadedModule implements Module, ImageRange {
   openedPdb(): ReturnType<typeof openPdb> | null {
     if (this.#openedPdb !== undefined) return this.#openedPdb;
     this.#openedPdb = null;
-    const request = this.pdbRequest();
+    const request = this.pdbRequest() ?? this.#anyPdb();
     const answer = request === null ? undefined : this.#context.answers.answer(request);
     if (request === null || answer === undefined) return null;
     const source: ByteSource = answer instanceof Uint8Array ? bytesSource(answer, request.name) : answer;
     try {
       const sections = this.#headers()?.sections ?? this.image?.pe.sections ?? null;
       const pdb = openPdb(source, sections === null ? {} : { sections });
-      // Incremental links raise the age of the PDB beyond that of an image: WinDbg takes any PDB of the GUID.
-      if (plainGuid(pdb.guid) !== plainGuid(request.guid)) {
-        this.#context.limits.add(
-          `symbols of ${this.name}`,
-          `${source.name} is PDB ${pdb.guid}, the image wants ${request.guid}: not used`,
-          `${request.name} ${request.guid} age ${request.age}`,
-        );
-        return null;
+      const wanted = this.pdb === null ? 'one that is not known' : `${request.guid} age ${request.age}`;
+      const accepted = this.#context.answers.acceptsMismatch?.(this.name) === true;
+      const sameGuid = plainGuid(pdb.guid) === plainGuid(request.guid);
+      // Ages are compared by who looks for files; of what is handed in by hand, incremental links raise the age.
+      const sameAge = pdb.age === request.age || pdb.info.age === request.age;
+      if (!sameGuid || (accepted && !sameAge)) {
+        const what = `${source.name} is PDB ${pdb.guid} age ${pdb.age}, the image wants ${wanted}`;
+        const use = accepted ? 'used because .reload /i asked for it, every name of it is marked' : 'not used';
+        this.#context.limits.add(`symbols of ${this.name}`, `${what}: ${use}`, `${request.name} ${wanted}`);
+        if (!accepted) return null;
+        this.#mismatch = what;
       }
       this.#openedPdb = pdb;
     } catch (error) {
@@ -223,7 +242,8 @@ export class LoadedModule implements Module, ImageRange {
 
   /** Types of the matching PDB, where it has any. */
   get pdbTypes(): TypeTable | null {
-    return this.openedPdb()?.types ?? null;
+    const pdb = this.openedPdb();
+    return this.#mismatch === null ? (pdb?.types ?? null) : null;
   }
 
   #fromKernelTable(): { info: ModuleDebugInfo; origin: SymbolOrigin } | null {

@@ -163,7 +163,7 @@ class OpenedTarget implements Target {
   #kernelSymbol(name: string): Va | null {
     const kernel = this.#modules.get()[0];
     if (kernel?.isKernel !== true) return null;
-    const pdb = kernel.openedPdb();
+    const pdb = kernel.mismatch === null ? kernel.openedPdb() : null;
     const symbol = pdb?.debugInfo().symbols.byName(name) ?? kernel.exports?.byName(name);
     return symbol === undefined ? null : va(kernel.base + BigInt(symbol.rva));
   }
@@ -486,7 +486,7 @@ class OpenedTarget implements Target {
       const pdb = module.pdbRequest();
       const image = module.image === null ? module.imageRequest() : null;
       // A triage dump holds no RSDS record: the image comes first, its PDB's GUID from it.
-      if (pdb !== null && module.openedPdb() === null) out.push(pdb);
+      if (pdb !== null && (module.openedPdb() === null || module.mismatch !== null)) out.push(pdb);
       if (image !== null) out.push(image);
     }
     return out;

@@ -5,6 +5,7 @@ import type { AnalyzeProvider, Session } from '../command.ts';
 
 export interface SessionOptions {
   readonly symbolPath?: string;
+  readonly imagePath?: string;
   readonly analyze?: AnalyzeProvider;
 }
 
@@ -27,6 +28,8 @@ export function createSession(target: Target, options: SessionOptions = {}): Ses
     lastType: null,
     quit: false,
     symbolPath: options.symbolPath ?? '',
+    imagePath: options.imagePath ?? '',
+    mismatched: new Set(),
     analyze: options.analyze ?? null,
   };
 }

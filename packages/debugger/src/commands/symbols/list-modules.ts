@@ -22,6 +22,12 @@ interface ModuleRow {
 
 /** `(pdb symbols)` and its kin. The words for tables that WinDbg does not know are ours. */
 function statusOf(module: Module): { readonly text: string; readonly file: string } {
+  const status = originOf(module);
+  // WinDbg's M: the symbol file is not the module's own.
+  return (module.mismatch ?? null) === null ? status : { ...status, text: `M ${status.text}` };
+}
+
+function originOf(module: Module): { readonly text: string; readonly file: string } {
   const pdb = module.pdb?.name ?? '';
   switch (module.symbolOrigin) {
     case 'pdb-private':
