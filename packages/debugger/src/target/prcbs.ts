@@ -17,7 +17,8 @@ const MAX_PROCESSORS = { 4: 32, 8: 2048 } as const;
 
 /**
  * Address of a raw structure image by its own list heads: an empty LIST_ENTRY points at itself, twice, so that each one
- * votes for `value - offset`. A KPRCB has dozens of them (113 to 577 votes in the real dumps, the next candidate 1).
+ * votes for `value - offset`. A KPRCB has dozens of them (113 to 577 votes in the real dumps, the next candidate 1). On XP
+ * the only one is DpcListHead; there the KPRCB lies 0x120 into a page, as in every x86 KPCR, and that decides.
  */
 export function addressByVotes(bytes: Uint8Array, pointerSize: 4 | 8): { address: Va; votes: number } | null {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -43,7 +44,11 @@ export function addressByVotes(bytes: Uint8Array, pointerSize: 4 | 8): { address
       best = { address: va(base), votes: count };
     } else if (count > second) second = count;
   }
-  return best !== null && best.votes >= 3 && best.votes > second * 2 ? best : null;
+  if (best !== null && best.votes >= 3 && best.votes > second * 2) return best;
+  if (pointerSize === 8) return null;
+  const inPcr = [...votes].filter(([base]) => (base & 0xfffn) === 0x120n);
+  const [only] = inPcr;
+  return only === undefined || inPcr.length > 1 ? null : { address: va(only[0]), votes: only[1] };
 }
 
 /** Bytes of a raw image in the triage file: up to the next structure. */
@@ -146,7 +151,9 @@ export function locateProcessorBlocks(
   let triageNumber: number | null = null;
   if (triagePrcb !== null) {
     const known = blocks.indexOf(triagePrcb);
-    const stored = numberAt === null ? null : (memory.u32(triagePrcb + BigInt(numberAt)) ?? null);
+    // XP's KDBG ends before the offset; there Number is the byte at 10.
+    const byte = dump.arch === 'x86' ? (memory.u8(triagePrcb + 0x10n) ?? null) : null;
+    const stored = numberAt === null ? byte : (memory.u32(triagePrcb + BigInt(numberAt)) ?? null);
     triageNumber = known >= 0 ? known : stored !== null && stored < most ? stored : 0;
     if (known < 0) {
       while (blocks.length <= triageNumber) blocks.push(null);
