@@ -150,7 +150,6 @@ describe('crashes of forged dumps', () => {
 
 /** What a triage dump of the same state cannot say: pattern, verdict and confidence there. Others say the same as the bitmap dump. */
 const weaker: Readonly<Record<string, string>> = {
-  'C-139-overwritten': 'self-diagnosis corrupt-list-entry strong',
   'C-3b-null': 'null-pointer data likely',
   'C-50-pc': 'invalid-pointer kernel-address strong',
   'C-50-trap': 'invalid-pointer kernel-address strong',
@@ -168,8 +167,10 @@ const weaker: Readonly<Record<string, string>> = {
   // The forge captures pages in transition; Windows asks whether an address is valid first.
   'C-d1-transition': 'invalid-pointer contradiction possible',
   'C-d1-unmapped': 'invalid-pointer kernel-address strong',
+  'C-x86-null': 'null-pointer data strong',
   'C-x86-overflow': 'self-diagnosis double-fault possible',
   'C-x86-room': 'self-diagnosis double-fault possible',
+  'C-x86-user': 'invalid-pointer user-address strong',
 };
 
 describe('the same crash in another container', () => {

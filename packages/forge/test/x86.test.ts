@@ -38,7 +38,8 @@ function walks(target: Target): StackTrace[] {
 
 describe.each(kinds)('as %s dump', (kind) => {
   it.each(names)('%s is found as planned', (name) => {
-    const scenario: Scenario = { ...loadScenario(name, scenarios), dump: kind };
+    // Up to 8.1 a triage dump holds one processor; here all are to be found.
+    const scenario: Scenario = { ...loadScenario(name, scenarios), dump: kind, triage: { allProcessors: true } };
     const { target, at } = open(scenario);
     expect(target.processors.length).toBe(scenario.processors.length);
     const order = scenario.processorOrder ?? scenario.processors.map((_, index) => index);
@@ -112,6 +113,21 @@ describe('builds', () => {
     const { target } = open({ ...loadScenario('S01-19041', scenarios), pae: false });
     expect(target.dump.header.paeEnabled).toBe(false);
     expect(target.trapFrame(0xa07be178n)?.values.get('ecx')).toBe(0xa07be200n);
+  });
+});
+
+describe('triage dumps', () => {
+  it.each(['S01a', 'S01-7601', 'S01-swapped'])('%s: up to 8.1 they hold the processor that bugchecked', (name) => {
+    const scenario = loadScenario(name, scenarios);
+    const { target } = open({ ...scenario, dump: 'triage' });
+    const found = target.processors.filter((processor) => processor.currentThread !== null);
+    expect(found.map((processor) => processor.contextTrust)).toEqual(['bugchecking']);
+    expect(found[0]?.currentThread).toBe(0x830c07c0n);
+    expect(found[0]?.interrupted?.pc).toBe(0x806e4a37n);
+    expect(target.memory.u32(0xa07be204n)).toBe(0x831dabf5); // the call stack
+    expect(target.memory.u32(0x831dabf4n)).toBeUndefined();
+    const more = open({ ...scenario, dump: 'triage', triage: { memory: true } }).target;
+    expect(more.memory.u32(0x831dabf4n)).toBe(0xa07be200);
   });
 });
 

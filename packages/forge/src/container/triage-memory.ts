@@ -1,7 +1,9 @@
 import type { Machine } from '../kernel/machine.ts';
+import { memoryBytes } from '../kernel/write-contents.ts';
 import type { SavedProcessor } from '../kernel/write-processors.ts';
 import { vpnOf } from '../memory/address-space.ts';
 import { PAGE } from '../memory/page.ts';
+import type { MemoryWrite } from '../scenario/scenario.ts';
 
 export interface TriageBlock {
   readonly at: bigint;
@@ -11,6 +13,15 @@ export interface TriageBlock {
 const MAX_POINTED = 2000;
 const POINTED_BYTES = 0x100;
 const CODE_BYTES = 0x100;
+/** MM_DRIVER_VERIFIER_DATA, as long as it is in every real triage dump. */
+const VERIFIER_DATA = 0x9c;
+/** Last build whose triage dumps hold one processor and whole pages only (8.1, both dumps of it). */
+const LAST_SMALL_BUILD = 9600;
+
+/** Builds from 10 on write every processor and what the stack points at; real dumps of 9600 do not. */
+export function writesAllProcessors(build: number): boolean {
+  return build > LAST_SMALL_BUILD;
+}
 
 /** Bytes of kernel memory from `at` on, as far as pages are mapped and in memory. */
 export function readable(m: Machine, at: bigint, length: number): Uint8Array {
@@ -52,9 +63,10 @@ export function stackBaseOf(m: Machine, cpu: SavedProcessor, sp: bigint): bigint
 }
 
 /**
- * Memory that a triage dump holds besides its own structures, in the order seen in real ones: every processor's PRCB,
- * context record and stack (from its stack pointer to the base), a few variables of nt, code at the interrupted PCs, and
- * 256 bytes behind every pointer in the registers and on the stack of the processor that bugchecked.
+ * Memory that a triage dump holds besides its own structures, in the order seen in real ones. From 10 on: every
+ * processor's PRCB, context record and stack (from its stack pointer to the base), a few variables of nt, code at the
+ * interrupted PCs, the page behind every register of the processor that bugchecked, and 256 bytes behind every pointer on
+ * its stack. Up to 8.1: variables, and the page behind every register.
  */
 export class TriageMemory {
   readonly blocks: TriageBlock[] = [];
@@ -114,39 +126,69 @@ export class TriageMemory {
     }
   }
 
-  globals(): void {
+  /**
+   * nt's variables. Real dumps of 9600 to 22000 have the first four; times and counts (and KUSER_SHARED_DATA) only where
+   * something points at them. From 10 on they are written always, so that a forged dump tells its times.
+   */
+  globals(withProcessors: boolean): void {
     const m = this.#m;
     const pointer = m.pointerSize;
-    const list: readonly (readonly [string, number])[] = [
-      ['KiProcessorBlock', m.processors.length * pointer],
-      ['NtBuildLabEx', 0x100],
-      ['NtBuildLab', 0x40],
-      ['KeNumberProcessors', 4],
-      ['KeTickCount', 12],
-      ['KeMaximumIncrement', 4],
-      ['KiBugCheckData', 5 * pointer],
-      ['CmNtCSDVersion', 4],
-    ];
+    const all = writesAllProcessors(m.build);
+    const label = m.build < 9200 ? 'NtBuildLab' : 'NtBuildLabEx';
+    const list: (readonly [string, number])[] = [['MmVerifierData', VERIFIER_DATA]];
+    if (!all) list.push(['MmBadPagesDetected', 4], ['MmZeroedPageSingleBitErrorsDetected', 4]);
+    if (withProcessors) list.push(['KiProcessorBlock', m.processors.length * pointer]);
+    list.push([label, 0x100], ['IopNumTriageDumpDataBlocks', 4]);
+    if (all) {
+      list.push(['NtBuildLab', 0x40], ['KeNumberProcessors', 4], ['KeTickCount', 12], ['KeMaximumIncrement', 4]);
+      list.push(['KiBugCheckData', 5 * pointer], ['CmNtCSDVersion', 4]);
+    }
     for (const [name, length] of list) {
       const at = m.global(name);
       if (at !== undefined) this.add(at, length);
     }
-    this.add(m.regions.kernelShared, 0x3c8);
+    if (all) this.add(m.regions.kernelShared, 0x3c8);
   }
 
-  /** Code around a PC: half before, half behind it for the processor that bugchecked; from it on where interrupted. */
+  /** The page behind every register of the processor that bugchecked, its PC among them, unless it is there already. */
+  registers(saved: readonly SavedProcessor[]): void {
+    const m = this.#m;
+    const cpu = saved.find((s) => s.processor.spec.state === 'bugchecking');
+    if (cpu === undefined) return;
+    for (const value of m.registers(cpu.processor.spec.context, 'context').values()) {
+      if (!m.kernel.mappings.has(vpnOf(value)) || this.#covered(value)) continue;
+      this.add(value & ~BigInt(PAGE - 1), PAGE);
+    }
+  }
+
+  /** What the scenario's own words and locks occupy, for a dump that shall hold them though Windows would not. */
+  scenarioMemory(): void {
+    const m = this.#m;
+    for (const [key, raw] of Object.entries(m.scenario.memory ?? {})) {
+      if (typeof raw === 'object' && raw.process !== undefined) continue;
+      const spec: MemoryWrite = typeof raw === 'object' ? raw : { pointer: raw };
+      this.add(m.value(key, `memory.${key}`), memoryBytes(m, spec, `memory.${key}`).length);
+    }
+    for (const [name, lock] of Object.entries(m.scenario.locks ?? {})) {
+      this.add(m.value(lock.at, `locks.${name}.at`), m.pointerSize);
+      for (const entry of lock.kind === 'queued' ? lock.queue : []) {
+        this.add(m.value(entry.handle, `locks.${name}.queue`), 3 * m.pointerSize);
+      }
+    }
+  }
+
+  /** Code from an interrupted PC on; with `bytes` that many around every PC. */
   code(saved: readonly SavedProcessor[], bytes: number | null): void {
     const m = this.#m;
-    const size = bytes ?? CODE_BYTES;
-    for (const cpu of saved) {
-      if (cpu.processor.spec.state === 'bugchecking') this.#codeAt(cpu.pc - BigInt(size / 2), size);
+    if (bytes !== null) {
+      const own = saved.find((s) => s.processor.spec.state === 'bugchecking');
+      if (own !== undefined) this.#codeAt(own.pc - BigInt(bytes >> 1), bytes);
     }
     for (const frame of Object.values(m.scenario.trapFrames ?? {})) {
       const pc = frame.regs['rip'] ?? frame.regs['eip'];
       if (pc === undefined) continue;
       const at = m.value(pc, 'trapFrames.pc');
-      if (bytes === null) this.#codeAt(at, CODE_BYTES);
-      else this.#codeAt(at - BigInt(size / 2), size);
+      this.#codeAt(bytes === null ? at : at - BigInt(bytes >> 1), bytes ?? CODE_BYTES);
     }
   }
 

@@ -7,7 +7,7 @@ import { blobBytes } from './blobs.ts';
 import type { DumpInput } from './dump-input.ts';
 import { buildHeader, contextOffset, headerSize } from './header.ts';
 import type { Sink } from './sink.ts';
-import { stackBaseOf, TriageMemory } from './triage-memory.ts';
+import { stackBaseOf, TriageMemory, writesAllProcessors } from './triage-memory.ts';
 
 /** The parts of the file in order; each begins 8-aligned, as in real dumps. */
 class Layout {
@@ -125,10 +125,16 @@ export function writeTriageDump(
 function collect(m: Machine, saved: readonly SavedProcessor[], own: SavedProcessor, stackBytes: number): TriageMemory {
   const spec = m.scenario.triage ?? {};
   const memory = new TriageMemory(m);
-  memory.processors(spec.allProcessors === false ? [own] : saved, stackBytes);
-  memory.globals();
-  memory.code(saved, spec.codeBytes === undefined ? null : m.number(spec.codeBytes, 'triage.codeBytes'));
-  memory.pointedAt(saved, stackBytes);
+  const every = writesAllProcessors(m.build);
+  const both = spec.allProcessors ?? every;
+  if (both) memory.processors(saved, stackBytes);
+  else if (every) memory.processors([own], stackBytes);
+  memory.globals(both || every);
+  const code = spec.codeBytes === undefined ? null : m.number(spec.codeBytes, 'triage.codeBytes');
+  if (every || code !== null) memory.code(saved, code);
+  memory.registers(saved);
+  if (every) memory.pointedAt(saved, stackBytes);
+  if (spec.memory === true) memory.scenarioMemory();
   spec.blocks?.forEach((block, index) => {
     memory.add(
       m.value(block.at, `triage.blocks[${index}].at`),

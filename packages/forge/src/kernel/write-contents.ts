@@ -216,7 +216,7 @@ function writeMemory(m: Machine): void {
   for (const [key, raw] of Object.entries(m.scenario.memory ?? {})) {
     const where = `memory.${key}`;
     const spec: MemoryWrite = typeof raw === 'object' ? raw : { pointer: raw };
-    pending.push({ at: m.value(key, where), bytes: repeated(m, spec, where), process: spec.process, key });
+    pending.push({ at: m.value(key, where), bytes: memoryBytes(m, spec, where), process: spec.process, key });
   }
   pending.sort((a, b) => b.bytes.length - a.bytes.length || (a.at < b.at ? -1 : a.at > b.at ? 1 : 0));
   pending.forEach((write, index) => {
@@ -247,7 +247,8 @@ function integers(m: Machine, values: readonly Value[], size: number, where: str
 
 const MAX_FILL = 0x1000000;
 
-function repeated(m: Machine, spec: MemoryWrite, where: string): Uint8Array {
+/** Bytes of one write. */
+export function memoryBytes(m: Machine, spec: MemoryWrite, where: string): Uint8Array {
   const once = contentOf(m, spec, where);
   const count = spec.repeat === undefined ? 1 : m.number(spec.repeat, `${where}.repeat`);
   if (count * once.length > MAX_FILL) throw new ForgeError(`${where}: more than 16 MiB at once`);

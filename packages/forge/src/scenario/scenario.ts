@@ -335,8 +335,10 @@ export interface TriageSpec {
   readonly blocks?: readonly { readonly at: Value; readonly length: Value }[];
   /** Split points: a data block that covers the address is cut there in two adjacent ones. */
   readonly splits?: readonly Value[];
-  /** PRCBs (and their threads) of the processors other than the bugchecking one; true when absent. */
+  /** PRCBs (and their threads) of the other processors; when absent as Windows does: from 10 on. */
   readonly allProcessors?: boolean;
+  /** Data blocks for all that `memory` and `locks` write; false when absent. */
+  readonly memory?: boolean;
   readonly options?: Value;
   readonly brokenDriver?: string;
   readonly stackBytes?: Value;

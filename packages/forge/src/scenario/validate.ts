@@ -240,6 +240,7 @@ const scenario = object(
       blocks: list(object({ at: value, length: value }, ['at', 'length'])),
       splits: list(value),
       allProcessors: flag,
+      memory: flag,
       options: value,
       brokenDriver: text,
       stackBytes: value,
