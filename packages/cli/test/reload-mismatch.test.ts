@@ -59,3 +59,24 @@ it('.exepath shows where images are looked for', async () => {
   const { out } = await runCli(['debug', dump, '--offline', '-i', files, '-c', '.exepath; .sympath']);
   expect(out).toContain(`Executable image search path is: ${files}`);
 });
+
+it('symbols says where in the dump each wish was learned, and why a file was refused', async () => {
+  interface Wanted {
+    readonly kind: string;
+    readonly name: string;
+    readonly outcome: string;
+    readonly learned: string | null;
+    readonly why: string | null;
+  }
+  const { out } = await runCli(['symbols', dump, '-y', wrong, '--offline', '--json']);
+  const { wanted } = JSON.parse(out) as { wanted: Wanted[] };
+  const of = (name: string): Wanted | undefined => wanted.find((row) => row.name === name);
+  expect(of('ebpfcore.pdb')).toMatchObject({
+    outcome: 'mismatch',
+    learned: 'RSDS record of the image at 0xfffff80d5487a000',
+    why: expect.stringMatching(/ebpfcore\.pdb: its GUID is [0-9A-F]{32}, not /),
+  });
+  expect(of('ebpfcore.sys')?.learned).toBe('image headers at 0xfffff80d5487a000');
+  const text = await runCli(['symbols', dump, '-y', wrong, '--offline']);
+  expect(text.out).toContain('learned from RSDS record of the image at 0xfffff80d5487a000');
+});

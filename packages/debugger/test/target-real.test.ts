@@ -126,6 +126,7 @@ describe.skipIf(shared === null)('real dumps', () => {
       name: 'ntoskrnl.exe',
       timeDateStamp: 0x3e4ef1d4,
       sizeOfImage: 0x1046000,
+      learned: expect.stringMatching(/^driver list of the dump, entry of 0xfffff80/),
     });
   });
 

@@ -11,6 +11,8 @@ export type SymbolRequest =
       readonly name: string;
       readonly guid: string;
       readonly age: number;
+      /** Where in the dump or which file told it, for people. */
+      readonly learned?: string;
     }
   | {
       readonly kind: 'image';
@@ -18,6 +20,7 @@ export type SymbolRequest =
       readonly name: string;
       readonly timeDateStamp: number;
       readonly sizeOfImage: number;
+      readonly learned?: string;
     };
 
 /**

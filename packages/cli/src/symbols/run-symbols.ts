@@ -27,6 +27,8 @@ interface WantedRow {
   readonly timeDateStamp: string | null;
   readonly sizeOfImage: string | null;
   readonly storePath: string;
+  /** Where in the dump this was learned. */
+  readonly learned: string | null;
   readonly outcome: string;
   readonly where: string | null;
   readonly why: string | null;
@@ -47,6 +49,7 @@ function rowOf(request: SymbolRequest, answer: SymbolAnswer | undefined): Wanted
     timeDateStamp: pdb ? null : `0x${(request.timeDateStamp >>> 0).toString(16)}`,
     sizeOfImage: pdb ? null : `0x${request.sizeOfImage.toString(16)}`,
     storePath: storePath(request),
+    learned: request.learned ?? null,
     outcome: answer?.outcome ?? 'not-searched',
     where: answer?.where ?? null,
     why: answer?.why ?? null,
@@ -125,14 +128,19 @@ function symbolsText(target: Target, wanted: readonly WantedRow[], imported: rea
   const found = wanted.filter((w) => w.outcome === 'found');
   const missing = wanted.filter((w) => w.outcome !== 'found');
   if (found.length > 0) {
-    lines.push('', `${found.length} files were found:`);
-    for (const row of found) lines.push(`    ${row.storePath}`, `        ${row.where ?? ''}`);
+    lines.push('', `${found.length} ${found.length === 1 ? 'file was' : 'files were'} found:`);
+    for (const row of found) {
+      lines.push(`    ${row.storePath}`, `        ${row.where ?? ''}`);
+      if (row.learned !== null) lines.push(`        learned from ${row.learned}`);
+    }
   }
   if (missing.length > 0) {
-    lines.push('', `${missing.length} files would help:`);
+    lines.push('', `${missing.length} ${missing.length === 1 ? 'file' : 'files'} would help:`);
     for (const row of missing) {
       const why = row.why === null ? '' : `  (${row.why})`;
       lines.push(`    ${row.module.padEnd(16)} ${row.storePath}${why}`);
+      // Images come by the hundred from one list; a PDB's identity is worth a line.
+      if (row.kind === 'pdb' && row.learned !== null) lines.push(`${' '.repeat(21)}learned from ${row.learned}`);
     }
   }
   return lines.map((line) => `${line}\n`).join('');

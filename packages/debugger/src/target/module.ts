@@ -38,6 +38,8 @@ export interface ModuleContext {
   kernelSymbols(module: LoadedModule): KernelSymbols | null;
 }
 
+const hexAddress = (address: bigint): string => `0x${address.toString(16)}`;
+
 const MEM_WRITE = 0x80000000;
 const MEM_EXECUTE = 0x20000000;
 const CNT_CODE = 0x20;
@@ -131,6 +133,10 @@ export class LoadedModule implements Module, ImageRange {
       name: this.imageName,
       timeDateStamp: stamp,
       sizeOfImage: this.size,
+      learned:
+        this.listed.timeDateStamp === null
+          ? `image headers at ${hexAddress(this.base)}`
+          : `driver list of the dump, entry of ${hexAddress(this.base)}`,
     };
   }
 
@@ -166,7 +172,15 @@ export class LoadedModule implements Module, ImageRange {
 
   pdbRequest(): Extract<SymbolRequest, { kind: 'pdb' }> | null {
     const pdb = this.pdb;
-    return pdb === null ? null : { kind: 'pdb', module: this.name, name: pdb.name, guid: pdb.guid, age: pdb.age };
+    if (pdb === null) return null;
+    const { name, guid, age } = pdb;
+    return { kind: 'pdb', module: this.name, name, guid, age, learned: this.#pdbLearned() };
+  }
+
+  #pdbLearned(): string {
+    if (this.#headers()?.codeView?.guid != null) return `RSDS record of the image at ${hexAddress(this.base)}`;
+    if (this.image?.pe.codeView?.guid != null) return `RSDS record of the image file ${this.imageName}`;
+    return 'KDBG: its pointers are the symbols of this PDB';
   }
 
   /** By name alone, for `.reload /i` where neither the dump nor an image tells the GUID. */
