@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { va } from '@dumpscope/core';
 import { ImageFile, type SymbolRequest } from '@dumpscope/symbols';
 import { describe, expect, it } from 'vitest';
+import { createRegistry, createSession, executeLine } from '../src/commands/index.ts';
 import type { SymbolAnswers } from '../src/target/answers.ts';
 import { openTarget } from '../src/target/open.ts';
 import { makeRegisters } from '../src/target/registers.ts';
@@ -186,6 +187,18 @@ describe.skipIf(!have('clang-19') || !have('lld-link-19'))('modules of a built i
     expect(target.memory.sourceOf(va(code))).toBe('image my-driver.v2.sys');
     expect(target.modules[1]?.functionAt(exported)).toMatchObject({ start: exported, from: 'pdata' });
     expect(asked.some((request) => request.kind === 'image')).toBe(true);
+    const session = createSession(target);
+    for (const command of ['u', 'uf']) {
+      const [shown] = [...executeLine(createRegistry(), session, `${command} ${code.toString(16)}`)];
+      expect(shown?.text).toContain('*** not in the dump, read from image my-driver.v2.sys');
+      expect(JSON.stringify(shown?.rows, (_, v: unknown) => (typeof v === 'bigint' ? v.toString() : v))).toContain(
+        '"source":"image my-driver.v2.sys"',
+      );
+    }
+    const [own] = [
+      ...executeLine(createRegistry(), createSession(open(memoryWith(() => true))), `u ${code.toString(16)}`),
+    ];
+    expect(own?.text).not.toContain('***');
     // Data that can be written is the dump's alone.
     const data = image.pe.sections?.find((section) => section.name === '.data');
     if (data !== undefined) expect(target.memory.u32(BASE + BigInt(data.virtualAddress))).toBeUndefined();

@@ -18,6 +18,8 @@ export interface InstructionRow {
   readonly symbol: string | null;
   readonly target: bigint | null;
   readonly gap: string | null;
+  /** `image NAME` where the bytes are not in the dump but in the matching image file; null for the dump's own. */
+  readonly source: string | null;
 }
 
 function hexBytes(bytes: Uint8Array): string {
@@ -42,7 +44,19 @@ export function instructionRow(session: Session, instruction: Instruction): Inst
     symbol: symbolText(session, instruction.address),
     target: instruction.target,
     gap: null,
+    source: sourceOf(session, instruction.address),
   };
+}
+
+function sourceOf(session: Session, address: Va): string | null {
+  const source = sessionMemory(session).sourceOf(address);
+  return source === 'dump' ? null : source;
+}
+
+/** Said before the first instruction whose bytes come from elsewhere than those of the one before. */
+export function sourceRemark(row: InstructionRow, last: InstructionRow | undefined): string[] {
+  if (row.gap !== null || row.source === (last?.source ?? null)) return [];
+  return [row.source === null ? '*** from the dump again' : `*** not in the dump, read from ${row.source}`];
 }
 
 /** A row for bytes that cannot be read or are no instruction. */
@@ -60,6 +74,7 @@ export function missingRow(
     symbol: symbolText(session, address),
     target: null,
     gap,
+    source: null,
   };
 }
 

@@ -7,7 +7,7 @@ import { result } from '../format/lines.ts';
 import { symbolText } from '../session/names.ts';
 import { sessionScope } from '../session/scope.ts';
 import { currentRegisters, sessionMemory } from '../session/session.ts';
-import { type InstructionRow, instructionLine, instructionRow } from './instruction-line.ts';
+import { type InstructionRow, instructionLine, instructionRow, sourceRemark } from './instruction-line.ts';
 
 interface BlockRow {
   readonly start: bigint;
@@ -111,10 +111,14 @@ function listFunction(session: Session, args: string): CommandResult {
   if (options.has('c')) return listCalls(session, bounds.start, blocks);
   const lines: string[] = [];
   if (options.has('i')) lines.push(`${blocks.reduce((n, b) => n + b.instructions.length, 0)} instructions scanned`, '');
+  let last: InstructionRow | undefined;
   for (const block of blocks) {
     if (lines.length > 0 && lines.at(-1) !== '') lines.push('');
     if (block.symbol !== null) lines.push(`${block.symbol}:`);
-    for (const row of block.instructions) lines.push(instructionLine(session, row));
+    for (const row of block.instructions) {
+      lines.push(...sourceRemark(row, last), instructionLine(session, row));
+      last = row;
+    }
   }
   const missing = graph.gaps.filter((gap) => gap.kind === 'unreadable' || gap.kind === 'limit');
   for (const gap of missing) {

@@ -7,7 +7,7 @@ import { hexDigits } from '../format/address.ts';
 import { result } from '../format/lines.ts';
 import { instructionAt, sessionScope } from '../session/scope.ts';
 import { currentRegisters, sessionMemory } from '../session/session.ts';
-import { type InstructionRow, instructionLine, instructionRow, missingRow } from './instruction-line.ts';
+import { type InstructionRow, instructionLine, instructionRow, missingRow, sourceRemark } from './instruction-line.ts';
 
 const DEFAULT_COUNT = 8;
 const MAX_COUNT = 0x10000;
@@ -21,7 +21,8 @@ function owner(symbol: string | null): string | null {
 export function withHeaders(session: Session, rows: readonly InstructionRow[]): string[] {
   const lines: string[] = [];
   let last: string | null | undefined;
-  for (const row of rows) {
+  for (const [index, row] of rows.entries()) {
+    lines.push(...sourceRemark(row, rows[index - 1]));
     const here = owner(row.symbol);
     if (here !== last && row.symbol !== null) lines.push(`${row.symbol}:`);
     last = here;
