@@ -1,8 +1,8 @@
-import { bytesSource, type DumpKind, Memory, openDump, pa } from '@dumpscope/core';
+import { bytesSource, type Dump, type DumpKind, Memory, openDump, pa, va } from '@dumpscope/core';
 import { describe, expect, it } from 'vitest';
 import { builtinKernelLayout, forge, loadScenario, type Scenario } from '../src/index.ts';
 import { Layout } from '../src/kernel/layout.ts';
-import { type ReadDump, readDump, walkList } from './reader.ts';
+import { type ReadDump, type ReadTriage, readDump, readTriage, walkList } from './reader.ts';
 import { images, scenarios } from './shipped.ts';
 
 const KINDS: readonly DumpKind[] = [
@@ -75,6 +75,62 @@ function checkMachine(dump: ReadDump, scenario: Scenario): void {
   }
 }
 
+/** Every part of a triage dump against the memory of the full dump of the same machine. */
+function checkTriage(triage: ReadTriage, base: Scenario, opened: Dump): void {
+  const { bytes: full, layoutMap } = forge({ ...base, dump: 'full' }, images);
+  if (full === null) throw new Error('no bytes');
+  const memory = readDump(full, base.levels);
+  const same = (what: string, at: bigint, own: Uint8Array): void => {
+    const expected = memory.virtual(at, own.length);
+    if (expected === null || Buffer.compare(expected, own) !== 0)
+      throw new Error(`${what} at ${at.toString(16)} differs`);
+  };
+  const layout = layoutOf(base);
+  const part = (offset: number, type: string): Uint8Array => opened.fileBytes(offset, layout.size(type));
+  const order = base.processorOrder ?? base.processors.map((_, index) => index);
+  const own = order.findIndex((old) => base.processors[old]?.state === 'bugchecking');
+  const number = Math.max(own, 0);
+  const prcb = layoutMap.get(`prcb(${number})`) ?? 0n;
+  const gone = base.drop !== undefined; // a full dump that ends early, or a stack with holes
+  if (!gone) {
+    same('KPRCB', prcb, part(triage.prcb, '_KPRCB'));
+    const thread = memory.pointer(prcb + BigInt(layout.offset('_KPRCB', 'CurrentThread')));
+    same('ETHREAD', thread, part(triage.thread, '_ETHREAD'));
+    const process = memory.pointer(thread + BigInt(layout.offset('_ETHREAD', 'Tcb.ApcState.Process')));
+    same('EPROCESS', process, part(triage.process, '_EPROCESS'));
+    // A double fault is reported from a stack that is no thread's.
+    if (base.header?.bugcheck?.code !== '7f') expect(triage.stack.length).toBeGreaterThan(0);
+    same('stack', triage.topOfStack, triage.stack);
+  }
+  expect(String.fromCharCode(...triage.kdbg.subarray(0x10, 0x14))).toBe('KDBG');
+  expect(new DataView(triage.kdbg.buffer, triage.kdbg.byteOffset).getUint32(0x14, true)).toBe(triage.kdbg.length);
+  for (const block of triage.blocks)
+    if (!gone || memory.virtual(block.at, 1) !== null) same('block', block.at, block.bytes);
+  // Drivers in load order: base, size and time stamp of their own headers.
+  const listed = Object.values(base.modules).filter((m) => m.process === undefined && m.listed !== false);
+  expect(triage.drivers.length).toBe(listed.length);
+  for (const driver of triage.drivers) {
+    expect(driver.name).toMatch(/^\\/);
+    const header = memory.virtual(driver.base, 0x1000);
+    if (header === null) continue;
+    const view = new DataView(header.buffer);
+    const pe = view.getUint32(0x3c, true);
+    expect([view.getUint32(pe + 8, true), view.getUint32(pe + 0x50, true)]).toEqual([driver.stamp, driver.size]);
+  }
+  expect(triage.unloaded.map((driver) => driver.name)).toEqual(
+    (base.unloaded ?? []).map((driver) => driver.name.slice(0, 12)),
+  );
+  // A second opinion.
+  expect(opened.triage?.drivers.length).toBe(listed.length);
+  expect(opened.triage?.blocks.length).toBe(triage.blocks.length);
+  const joined = new Memory(opened.memory());
+  for (const block of triage.blocks) {
+    const found = joined.bytes(va(block.at), block.bytes.length);
+    if (found === undefined || Buffer.compare(found, block.bytes) !== 0)
+      throw new Error(`block ${block.at.toString(16)}`);
+  }
+}
+
 describe.each(scenarios.names().map((name) => ({ name })))('$name', ({ name }) => {
   const base = loadScenario(name, scenarios);
 
@@ -119,19 +175,6 @@ describe.each(scenarios.names().map((name) => ({ name })))('$name', ({ name }) =
     const opened = openDump(bytesSource(first));
     expect(opened.problems).toEqual([]);
     expect(opened.complete).toBe(true);
-    const listed = Object.values(base.modules).filter((m) => m.process === undefined && m.listed !== false);
-    expect(opened.triage?.drivers.length).toBe(listed.length);
-    // What the blocks say is what the full dump says.
-    const full = forge({ ...base, dump: 'full' }, images).bytes;
-    if (full === null) throw new Error('no bytes');
-    const reference = readDump(full, base.levels);
-    const memory = new Memory(opened.memory());
-    for (const block of opened.triage?.blocks ?? []) {
-      const expected = reference.virtual(block.address, block.size);
-      const found = memory.bytes(block.address, block.size);
-      if (expected === null || found === undefined || Buffer.compare(expected, found) !== 0) {
-        throw new Error(`block at ${block.address.toString(16)} differs`);
-      }
-    }
+    checkTriage(readTriage(first), base, opened);
   });
 });

@@ -1,5 +1,6 @@
 import { bytesSource, Memory, openDump, va } from '@dumpscope/core';
 import { describe, expect, it } from 'vitest';
+import { openTarget } from '../../debugger/src/index.ts';
 import { applyPatch, checkScenario, forge, loadScenario, type Scenario } from '../src/index.ts';
 import { encodeKdbg } from '../src/kernel/kdbg.ts';
 import { readDump, walkList } from './reader.ts';
@@ -248,5 +249,19 @@ describe('secondary data', () => {
       [tag, 0],
     ]);
     expect([...opened.fileBytes(opened.blobs[0]?.offset ?? 0, 5)]).toEqual([1, 2, 3, 4, 5]);
+  });
+});
+
+describe('acquisition tools', () => {
+  it.each(['S03-tool', 'x64-tool'])('%s: the tool’s mark where a bugcheck would be', (name) => {
+    const { bytes } = forge(loadScenario(name, scenarios), images);
+    if (bytes === null) throw new Error('no bytes');
+    // As in a real header (dumps/broken): code, unwritten padding, four parameters.
+    const text = String.fromCharCode(...bytes.subarray(0x38, 0x60));
+    expect(text.replaceAll('\0', '.')).toBe('MATTPAGEMOON....SOLS....MOON....SOLS....');
+    const target = openTarget(openDump(bytesSource(bytes)), {});
+    expect(target.bugcheck).toBeNull();
+    expect(target.processors.map((processor) => processor.contextTrust)).not.toContain('frozen');
+    expect(target.processors.map((processor) => processor.contextTrust)).not.toContain('bugchecking');
   });
 });

@@ -187,3 +187,94 @@ export function walkList(dump: ReadDump, head: bigint): bigint[] {
   if (dump.pointer(head + size) !== from) throw new Error('the head does not link back');
   return out;
 }
+
+export interface ReadTriage {
+  readonly wide: boolean;
+  readonly context: Uint8Array;
+  readonly kdbg: Uint8Array;
+  /** Bytes of the file from a structure's offset on. */
+  readonly prcb: number;
+  readonly process: number;
+  readonly thread: number;
+  readonly topOfStack: bigint;
+  readonly stack: Uint8Array;
+  readonly drivers: readonly {
+    readonly name: string;
+    readonly base: bigint;
+    readonly size: number;
+    readonly stamp: number;
+  }[];
+  readonly unloaded: readonly { readonly name: string; readonly start: bigint; readonly end: bigint }[];
+  readonly blocks: readonly { readonly at: bigint; readonly bytes: Uint8Array }[];
+  readonly end: number;
+}
+
+/** A triage dump by dumpformat.md, 8: every part inside SizeOfDump, none overlapping the header, `TRGD` at its end. */
+export function readTriage(b: Uint8Array): ReadTriage {
+  const v = new DataView(b.buffer, b.byteOffset, b.byteLength);
+  const wide = ascii(b, 4, 4) === 'DU64';
+  const t = wide ? 0x2000 : 0x1000;
+  const p = wide ? 8 : 4;
+  const u = (at: number): number => v.getUint32(at, true);
+  const ptr = (at: number): bigint => (wide ? v.getBigUint64(at, true) : BigInt(u(at)));
+  if (u(wide ? 0xf98 : 0xf88) !== 4) throw new Error('not of type 4');
+  const end = u(t + 4);
+  if (ascii(b, u(t + 8), 4) !== 'TRGD' || u(t + 8) + 4 !== end || end > b.length) throw new Error('TRGD');
+  const part = (at: number, size: number): Uint8Array => {
+    if (at < t || at + size > end) throw new Error(`${at.toString(16)} + ${size.toString(16)} lies outside the dump`);
+    return b.subarray(at, at + size);
+  };
+  const utf16 = (at: number, units: number): string =>
+    String.fromCharCode(...Array.from({ length: units }, (_, i) => v.getUint16(at + i * 2, true)));
+  const dumpString = (at: number): string => {
+    const pool = u(t + 0x38);
+    if (at < pool || at + 4 + u(at) * 2 > pool + u(t + 0x3c)) throw new Error('a name outside the string pool');
+    return utf16(at + 4, u(at));
+  };
+  const count = u(t + 0x34);
+  const stride = wide ? 0x90 : 0x4c;
+  part(u(t + 0x30), count * stride);
+  const drivers = Array.from({ length: count }, (_, i) => {
+    const at = u(t + 0x30) + i * stride; // DUMP_DRIVER_ENTRY: name offset, then the KLDR_DATA_TABLE_ENTRY
+    const kldr = at + p;
+    return {
+      name: dumpString(u(at)),
+      base: ptr(kldr + (wide ? 0x30 : 0x18)),
+      size: u(kldr + (wide ? 0x40 : 0x20)),
+      stamp: u(kldr + (wide ? 0x80 : 0x44)),
+    };
+  });
+  const list = u(t + 0x18);
+  const each = wide ? 0x38 : 0x28;
+  const unloaded = Array.from({ length: u(list) }, (_, i) => {
+    const at = list + p + i * each;
+    return {
+      name: utf16(at + 2 * p, v.getUint16(at, true) / 2),
+      start: ptr(at + 2 * p + 24),
+      end: ptr(at + 3 * p + 24),
+    };
+  });
+  const table = u(t + (wide ? 0x78 : 0x60));
+  const blocks = Array.from({ length: u(t + (wide ? 0x7c : 0x64)) }, (_, i) => {
+    const address = v.getBigUint64(table + i * 16, true);
+    return {
+      at: wide ? address : address & 0xffffffffn,
+      bytes: part(u(table + i * 16 + 8), u(table + i * 16 + 12)),
+    };
+  });
+  const kdbgAt = u(t + (wide ? 0x70 : 0x58));
+  return {
+    wide,
+    context: b.subarray(u(t + 0xc), u(t + 0xc) + (wide ? 0x390 : 0x2cc)),
+    kdbg: part(kdbgAt, u(t + (wide ? 0x74 : 0x5c))),
+    prcb: u(t + 0x1c),
+    process: u(t + 0x20),
+    thread: u(t + 0x24),
+    topOfStack: ptr(t + 0x48),
+    stack: part(u(t + 0x28), u(t + 0x2c)),
+    drivers,
+    unloaded,
+    blocks,
+    end,
+  };
+}
