@@ -1,7 +1,7 @@
 /** The loop: its instructions, the way round and the ways out, the PC, and the captured values in place. */
 import type { LoopLine } from '../picture.ts';
 import type { Finding } from '../report.ts';
-import { type Content, html, type Markup, when } from './markup.ts';
+import { type Content, heading, html, type Markup, when } from './markup.ts';
 import { type Arch, addressText, prose } from './words.ts';
 
 interface Jump {
@@ -13,7 +13,7 @@ interface Jump {
 /** Jumps drawn side by side at most; the rest is told by the operands. */
 const MAX_LANES = 4;
 
-export function loopFigure(finding: Finding, arch: Arch, id: string): Content {
+export function loopFigure(finding: Finding, arch: Arch, id: string, level: 2 | 3): Content {
   const { picture } = finding;
   if (picture === null || picture.loop.length === 0) return null;
   const lines = picture.loop;
@@ -21,7 +21,7 @@ export function loopFigure(finding: Finding, arch: Arch, id: string): Content {
   const width = 12 + lanes.count * 11;
   const left = picture.loopLength === null ? 0 : picture.loopLength - lines.length;
   const what = picture.loopLength === null ? 'The captured part of the loop' : 'The loop';
-  return html`<section class="figure"><h3 id="${id}">${what}</h3><figure><div class="scroll"><table class="loop">
+  return html`<section class="figure">${heading(level, what, 'figure', id)}<figure><div class="scroll"><table class="loop">
 <caption class="unseen">${what}, an instruction a line, with captured values</caption>
 <thead><tr><th scope="col" style="width:${width}px"><span class="unseen">Flow</span></th><th scope="col">Address</th><th scope="col">Bytes</th><th scope="col">Instruction</th><th scope="col">With the captured values</th></tr></thead>
 <tbody>${lines.map((line, i) => row(line, i, lanes.of, arch))}</tbody></table></div>

@@ -58,3 +58,9 @@ export function html(strings: TemplateStringsArray, ...values: readonly Content[
 export function when(condition: boolean, then: () => Content): Content {
   return condition ? then() : null;
 }
+
+/** A heading of a level. `kind` is a class of the style sheet. */
+export function heading(level: 1 | 2 | 3, content: Content, kind: string, id: string | null = null): Markup {
+  const attributes = html`${id === null ? null : html` id="${id}"`}${kind === '' ? null : html` class="${kind}"`}`;
+  return html`<h${level}${attributes}>${content}</h${level}>`;
+}

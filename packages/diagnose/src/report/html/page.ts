@@ -66,10 +66,11 @@ ${limitsSection(report)}
 }
 
 function pictures(finding: Finding, arch: Arch, number: number): Content {
+  const level = number === 1 ? 2 : 3;
   return [
-    loopFigure(finding, arch, `loop-${number}`),
-    profileFigure(finding, arch, `samples-${number}`),
-    queueFigure(finding, arch, `queue-${number}`),
+    loopFigure(finding, arch, `loop-${number}`, level),
+    profileFigure(finding, arch, `samples-${number}`, level),
+    queueFigure(finding, arch, `queue-${number}`, level),
   ];
 }
 

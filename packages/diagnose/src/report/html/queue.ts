@@ -1,7 +1,7 @@
 /** The lock, its queue in order, and the stacks that the entries and frames lie in. */
 import type { QueueEntryPicture, QueuePicture } from '../picture.ts';
 import type { Finding } from '../report.ts';
-import { type Content, html, type Markup } from './markup.ts';
+import { type Content, heading, html, type Markup } from './markup.ts';
 import { drawStacks, type Pin, position, stackExtent } from './stack-bars.ts';
 import { arrowHeads, line, path, WIDTH } from './svg.ts';
 import { type Arch, addressText, prose, shorten, wordText } from './words.ts';
@@ -19,7 +19,7 @@ interface Placed {
   readonly y: number;
 }
 
-export function queueFigure(finding: Finding, arch: Arch, id: string): Content {
+export function queueFigure(finding: Finding, arch: Arch, id: string, level: 2 | 3): Content {
   const queue = finding.picture?.queue ?? null;
   if (queue === null || (queue.stacks.length === 0 && queue.entries.length === 0)) return null;
   const entries = drawnEntries(queue.entries);
@@ -44,7 +44,7 @@ export function queueFigure(finding: Finding, arch: Arch, id: string): Content {
   const pins = pinsOf(queue, placed, lockX);
   const height = top + stackExtent(queue) + MARGIN;
   const told = describe(queue, kind, arch);
-  return html`<section class="figure"><h3 id="${id}">${placed.length > 0 ? 'The lock queue over the stacks it lies in' : 'The lock and the stacks of who waits and who holds'}</h3><figure><div class="scroll">
+  return html`<section class="figure">${heading(level, placed.length > 0 ? 'The lock queue over the stacks it lies in' : 'The lock and the stacks of who waits and who holds', 'figure', id)}<figure><div class="scroll">
 <svg class="drawing" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img" aria-labelledby="${id}-t ${id}-d"><title id="${id}-t">${kind} ${addressText(arch, queue.lock)}</title><desc id="${id}-d">${told}</desc>
 ${arrowHeads(id)}${drawStacks(queue, pins, top, arch, id)}
 ${lockBox(queue, kind, lockX, arch)}${tailArrow(queue, tail, lockX, placed.length > 0, id)}

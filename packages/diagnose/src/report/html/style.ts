@@ -19,7 +19,7 @@ a{color:var(--info);text-decoration:none}a:hover,a:focus-visible{text-decoration
 .skip{position:absolute;left:-999px}.skip:focus{left:16px;top:8px;background:var(--paper);padding:4px 8px}
 .unseen{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
 h1,h2,h3{line-height:1.25;text-wrap:balance;overflow-wrap:anywhere;letter-spacing:-.012em;margin:0}
-h1{font-size:28px;font-weight:680}h2{font-size:20px;font-weight:650}h3{font-size:15px;font-weight:650;letter-spacing:0}
+h1{font-size:28px;font-weight:680}h2{font-size:20px;font-weight:650}h3,h2.sub{font-size:15px;font-weight:650;letter-spacing:0}
 h1 code,h2 code{font-size:.9em;font-weight:600;letter-spacing:-.02em}h2 code{font-size:.92em}
 p{margin:0;text-wrap:pretty}
 code,.mono{font-family:var(--mono);font-size:.875em;overflow-wrap:anywhere;font-variant-ligatures:none}
@@ -31,7 +31,7 @@ main>article.other{padding-top:32px;border-top:1px solid var(--line)}
 .confidence{font-weight:650;padding:1px 9px;border-radius:999px;border:1px solid currentColor}
 .confidence.proven{color:var(--paper);background:var(--ink);border-color:var(--ink)}
 .confidence.likely{color:var(--warn);background:var(--warn-bg)}.confidence.possible{color:var(--soft);background:var(--panel)}
-.why{margin-top:20px}.why h3{margin-bottom:4px}.why p{max-width:76ch}
+.why{margin-top:20px}.why .sub{margin-bottom:4px}.why p{max-width:76ch}
 .verdict .why p{font-size:17px;line-height:1.6}
 dl.facts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:0 40px;margin:20px 0 0;font-size:14px}
 dl.facts div{display:grid;grid-template-columns:84px 1fr;gap:0 12px;padding:7px 0;border-top:1px solid var(--line)}
@@ -41,15 +41,14 @@ dl.facts div:has(dd>.reason){grid-column:1/-1}
 dl.dump div:last-child{grid-column:1/-1}
 .parameters{margin:4px 0 0;padding-left:20px;color:var(--soft);font-size:13px}.parameters code{color:var(--ink)}
 .answers{columns:2 380px;column-gap:40px;margin-top:28px}.answers section{break-inside:avoid;padding-bottom:24px}
-.answers h3{padding-bottom:6px;border-bottom:2px solid var(--strong-line)}
+.answers .sub{padding-bottom:6px;border-bottom:2px solid var(--strong-line)}
 .answers ul,.answers ol{margin:0;padding:0;list-style:none;font-size:14px}
 .answers li{padding:7px 0;border-bottom:1px solid var(--line)}
 .answers .reason{display:block;font-size:13px}.answers+section.figure{margin-top:12px}
 .who .role,.tag{display:inline-block;font-size:12px;line-height:1.4;padding:0 6px;border-radius:4px;background:var(--panel);border:1px solid var(--line);color:var(--soft);white-space:nowrap}
 .who .role{background:var(--stuck-bg);border-color:transparent;color:var(--stuck)}
 .tag.exit{background:var(--info-bg);border-color:transparent;color:var(--info);font-weight:600}
-section>h2{margin-bottom:14px}section.figure{margin-top:36px}main>section.figure{margin-top:48px}section.figure>h3{font-size:16px;margin-bottom:10px}section.figure>h2+figure{margin-top:0}
-main>section.figure>h3{font-size:20px;font-weight:650;letter-spacing:-.012em;margin-bottom:14px}
+main>section>h2{margin-bottom:14px}section.figure{margin-top:36px}main>section.figure{margin-top:48px}section.figure>h3{font-size:16px;margin-bottom:10px}
 figure{margin:0}figcaption{font-size:13px;color:var(--soft);margin-top:10px;max-width:90ch}
 section>figure+.scroll,section>h3:not(:first-child){margin-top:20px}section>h3+.scroll{margin-top:8px}
 .scroll{overflow-x:auto}

@@ -1,7 +1,7 @@
 /** A finding in words: verdict first, then why, who, cleared, what would change it. */
 import { clearedTogether, sinceText } from '../phrases.ts';
 import type { Confidence, Finding } from '../report.ts';
-import { type Content, html, type Markup, when } from './markup.ts';
+import { type Content, heading, html, type Markup, when } from './markup.ts';
 import { type Arch, addressCode, code, containerText, prose, wordText } from './words.ts';
 
 const meaning: Readonly<Record<Confidence, string>> = {
@@ -14,20 +14,22 @@ const meaning: Readonly<Record<Confidence, string>> = {
 /** Heading, badge, summary and what follows from it. `level` is the heading's: 1 for the verdict of the page. */
 export function findingWords(finding: Finding, arch: Arch, level: 1 | 2, id: string): Markup {
   const title = prose(finding.title);
+  const sub = (text: string): Markup => heading(level === 1 ? 2 : 3, text, 'sub');
   return html`<p class="badge"><span class="confidence ${finding.confidence}">${finding.confidence}</span>
 <span>${finding.pattern}${finding.verdict === null ? null : html` · <strong>${finding.verdict}</strong>`}</span>
 <span class="muted">${meaning[finding.confidence]}</span></p>
-${level === 1 ? html`<h1 id="${id}">${title}</h1>` : html`<h2 id="${id}">${title}</h2>`}
-<div class="why"><h3>Why</h3>
+${heading(level, title, '', id)}
+<div class="why">${sub('Why')}
 <p>${prose(finding.summary)}</p></div>
 ${facts(finding, arch)}
-<div class="answers">${who(finding)}${list(
+<div class="answers">${who(finding, sub)}${list(
+    sub,
     'Cleared',
     'cleared',
     clearedTogether(finding.cleared).map(
       ({ what, reason }) => html`<strong>${what}</strong> <span class="reason">${prose(reason)}</span>`,
     ),
-  )}${list('What would change this', 'change', finding.wouldChange.map(prose))}${list('Assumed', 'assumed', finding.assumptions.map(prose))}${list('Downstream', 'downstream', finding.downstream.map(prose))}</div>`;
+  )}${list(sub, 'What would change this', 'change', finding.wouldChange.map(prose))}${list(sub, 'Assumed', 'assumed', finding.assumptions.map(prose))}${list(sub, 'Downstream', 'downstream', finding.downstream.map(prose))}</div>`;
 }
 
 function facts(finding: Finding, arch: Arch): Content {
@@ -55,18 +57,19 @@ function facts(finding: Finding, arch: Arch): Content {
   return html`<dl class="facts">${rows.map(([term, value]) => html`<div><dt>${term}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
-function who(finding: Finding): Content {
+type Sub = (text: string) => Markup;
+
+function who(finding: Finding, sub: Sub): Content {
   if (finding.blame.length === 0) return null;
-  return html`<section><h3>Who</h3><ol class="who">${finding.blame.map(
+  return html`<section>${sub('Who')}<ol class="who">${finding.blame.map(
     (blame) =>
       html`<li><code>${blame.function ?? blame.module}</code> <span class="role">${blame.role}</span> <span class="reason">${prose(blame.reason)}</span></li>`,
   )}</ol></section>`;
 }
 
-function list(title: string, kind: string, items: readonly Content[]): Content {
+function list(sub: Sub, title: string, kind: string, items: readonly Content[]): Content {
   return when(
     items.length > 0,
-    () =>
-      html`<section><h3>${title}</h3><ul class="${kind}">${items.map((item) => html`<li>${item}</li>`)}</ul></section>`,
+    () => html`<section>${sub(title)}<ul class="${kind}">${items.map((item) => html`<li>${item}</li>`)}</ul></section>`,
   );
 }
