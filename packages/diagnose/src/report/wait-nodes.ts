@@ -1,7 +1,7 @@
 /** Nodes of the wait graph, named alike by every rule so that their edges meet. */
 import type { Target } from '@dumpscope/debugger';
-import { address, json } from '../engine/words.ts';
-import type { WaitNode } from './picture.ts';
+import { address, clock, json } from '../engine/words.ts';
+import type { FindingPicture, WaitEdge, WaitNode } from './picture.ts';
 
 export function processorNode(target: Target, number: number): WaitNode {
   const thread = target.processors.find((processor) => processor.number === number)?.currentThread ?? null;
@@ -26,4 +26,30 @@ export function lockNode(target: Target, kind: string, lock: bigint): WaitNode {
 /** What holds or answers is not known, or nobody does. */
 export function unknownNode(id: string, label: string): WaitNode {
   return { kind: 'unknown', id, label, detail: null };
+}
+
+/** A picture that is a part of the wait graph and nothing else. */
+function waitsPicture(waits: readonly WaitEdge[]): FindingPicture {
+  return { loop: [], loopLength: null, queue: null, waits, profile: null };
+}
+
+/** Edges to more processors than this would tell less than the words do. */
+const MAX_PROCESSORS = 4;
+
+/** Ready threads and the processors that keep them waiting. */
+export function readyPicture(
+  target: Target,
+  threads: readonly { readonly thread: { readonly address: bigint }; readonly readySeconds: number }[],
+  processors: readonly { readonly processor: { readonly number: number } }[],
+): FindingPicture | null {
+  if (processors.length > MAX_PROCESSORS) return null;
+  return waitsPicture(
+    threads.flatMap(({ thread, readySeconds }) =>
+      processors.map(({ processor }) => ({
+        from: threadNode(target, thread.address),
+        to: processorNode(target, processor.number),
+        label: `ready for ${clock(readySeconds)}`,
+      })),
+    ),
+  );
 }

@@ -3,6 +3,7 @@ import { argument, clock, count, json, list, plural } from '../../engine/words.t
 import { freeElsewhere, type HeldBack, heldBack } from '../../facts/held-back.ts';
 import { blankFinding } from '../../report/blank.ts';
 import type { Finding } from '../../report/report.ts';
+import { readyPicture } from '../../report/wait-nodes.ts';
 
 /** Ready for less than this is ordinary scheduling. */
 const MIN_SECONDS = 1;
@@ -61,5 +62,6 @@ function finding(diagnosis: Diagnosis, { by, threads }: HeldBack): Finding {
     assumptions: ['an affinity mask that was read from the thread is the one that the scheduler used'],
     wouldChange: ['an affinity mask that includes an idle processor', 'a second dump in which the thread has run'],
     downstream: named.map((ready) => `thread ${ready.thread.address.toString(16)}`),
+    picture: readyPicture(target, named, by),
   };
 }

@@ -37,7 +37,7 @@ export function instructionLines(
   instructions: readonly Instruction[],
   registers: Registers,
   isPc: (instruction: Instruction) => boolean,
-  loop: Pick<LoopView, 'exits'>,
+  loop: Pick<LoopView, 'exits' | 'execution'>,
 ): readonly LoopLine[] {
   const written = new Set(instructions.flatMap((instruction) => instruction.writes));
   return instructions.map((instruction) => {
@@ -52,10 +52,7 @@ export function instructionLines(
           pc || ![operand.base, operand.index].some((register) => register !== null && written.has(register));
         return known ? cellNote(target, operand, access, registers, loop) : null;
       });
-    if (exit !== undefined)
-      notes.push(
-        `${exit.condition}: ${exit.taken === null ? 'taken or not cannot be told' : exit.taken ? 'taken' : 'not taken'} with the captured values`,
-      );
+    if (exit !== undefined) notes.push(`${exit.condition}: ${takenText(exit.taken, loop.execution.end === 'cycle')}`);
     const kept = notes.filter((note) => note !== null);
     return {
       address: json(instruction.address) ?? '',
@@ -67,6 +64,13 @@ export function instructionLines(
       note: kept.length === 0 ? null : kept.join('; '),
     };
   });
+}
+
+function takenText(taken: boolean | null, cycle: boolean): string {
+  if (taken !== null) return `${taken ? 'taken' : 'not taken'} with the captured values`;
+  return cycle
+    ? 'never taken when executed from the captured state'
+    : 'taken or not cannot be told with the captured values';
 }
 
 function nameIn(target: Target, at: bigint): string | undefined {
@@ -140,7 +144,10 @@ export function linesToBackEdge(
     instructions.push(instruction);
     at += BigInt(instruction.length);
   }
-  const lines = instructionLines(target, instructions, registers, (i) => i.address === registers.pc, { exits: [] });
+  const lines = instructionLines(target, instructions, registers, (i) => i.address === registers.pc, {
+    exits: [],
+    execution: { end: 'unknown', iterations: null, text: '' },
+  });
   return lines.map((line) => {
     if (line.address !== json(last)) return line;
     const cell =

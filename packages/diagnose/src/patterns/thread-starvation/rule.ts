@@ -4,6 +4,7 @@ import { freeElsewhere, type HeldBack, heldBack } from '../../facts/held-back.ts
 import { BOOST_SECONDS, type Occupant } from '../../facts/ready-threads.ts';
 import { blankFinding } from '../../report/blank.ts';
 import type { Finding } from '../../report/report.ts';
+import { readyPicture } from '../../report/wait-nodes.ts';
 
 const LOWEST_REALTIME = 16;
 const STRONG_SECONDS = 10;
@@ -75,5 +76,6 @@ function finding(diagnosis: Diagnosis, { by, threads }: HeldBack): Finding {
     assumptions: unread === 0 ? [] : ['threads whose affinity could not be read may run on every processor'],
     wouldChange: ['a second dump in which the threads have run'],
     downstream: named.map((ready) => `thread ${ready.thread.address.toString(16)}`),
+    picture: readyPicture(target, named, by),
   };
 }
