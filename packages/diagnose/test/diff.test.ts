@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { bytesSource, openDump } from '@dumpscope/core';
 import { openTarget, type Target } from '@dumpscope/debugger';
 import { describe, expect, it } from 'vitest';
+import { forge } from '../../forge/src/index.ts';
 import type { Scenario, ThreadSpec } from '../../forge/src/scenario/scenario.ts';
 import { compareDumps, type DiffInput, type DumpDiff, diagnose, renderDiffText } from '../src/index.ts';
-import { forgedTarget, scenarioNamed } from './forged.ts';
+import { forgedTarget, images, scenarioNamed } from './forged.ts';
 
 const seed = scenarioNamed('S01a');
 const TICKS_A_SECOND = 64;
@@ -218,5 +219,21 @@ describe.skipIf(!existsSync(folder))('real dumps', () => {
         ]);
         expect(renderDiffText(d)).not.toBe('');
       }
+  });
+});
+
+describe('a broken second dump', () => {
+  it('never ends the comparison, and never makes a spin move', () => {
+    const { bytes } = forge(later(600), images);
+    if (bytes === null) throw new Error('no bytes');
+    for (let i = 0; i < 24; i++) {
+      const cut = 0x1000 + Math.floor(((bytes.length - 0x1000) * i) / 24);
+      const target = openTarget(openDump(bytesSource(bytes.slice(0, cut), 'cut.dmp')));
+      const d = compareDumps(first, input(target));
+      expect(renderDiffText(d)).not.toBe('');
+      const spin = spinOf(d);
+      // What is missing may make it unknown or leave the finding out, but shows no movement of what was found in both.
+      if (spin?.status === 'same') expect(spin.moved).not.toBe(true);
+    }
   });
 });

@@ -19,7 +19,7 @@ export const scenarios: ScenarioProvider = {
   },
 };
 
-const images = {
+export const images = {
   read: (path: string): Uint8Array | undefined => {
     const file = join(forgeFolder, 'images', path);
     return existsSync(file) ? readFileSync(file) : undefined;

@@ -29,15 +29,13 @@ ${arrowHeads(ID)}${layout.edges.map((edge) => drawEdge(edge))}${layout.nodes.map
   )}</figcaption></figure></section>`;
 }
 
-/** Many that wait for the same thing in the same way, and that nobody waits for, are one box with their number. */
+/** Many that wait for the same thing, and that nobody waits for, are one box with their number. */
 function together(waits: readonly WaitEdge[]): WaitEdge[] {
   const key = (node: WaitEdge['to']): string => `${node.kind} ${node.id}`;
   const awaited = new Set(waits.map((wait) => key(wait.to)));
   const groups = new Map<string, WaitEdge[]>();
   for (const wait of waits) {
-    const group = awaited.has(key(wait.from))
-      ? `own ${groups.size}`
-      : `${wait.from.kind} ${key(wait.to)} ${wait.label}`;
+    const group = awaited.has(key(wait.from)) ? `own ${groups.size}` : `${wait.from.kind} ${key(wait.to)}`;
     groups.set(group, [...(groups.get(group) ?? []), wait]);
   }
   return [...groups.values()].flatMap((group): WaitEdge[] => {
@@ -49,7 +47,8 @@ function together(waits: readonly WaitEdge[]): WaitEdge[] {
       label: `${group.length} ${first.from.kind}s`,
       detail: `${shorten(first.from.label, 20)}, …`,
     };
-    return [{ from, to: first.to, label: first.label }];
+    const label = group.every((wait) => wait.label === first.label) ? first.label : 'wait for it';
+    return [{ from, to: first.to, label }];
   });
 }
 
