@@ -89,10 +89,14 @@ export function readFault(target: Target, code: number, shape: FaultShape): Faul
   if (pc === 0n && code !== 0xd1 && code !== 0x0a && code !== 0x1e && code !== 0x7e) pc = exception?.pc ?? null;
   const trapOrPc = parameter(shape.pcOrTrap);
   let trapAddress: bigint | null = parameter(shape.trap);
-  const given = trapAddress;
+  let given = trapAddress;
   if (trapOrPc !== null && trapOrPc !== 0n) {
-    if (target.moduleAt(trapOrPc) === undefined && target.stackAt(trapOrPc) !== null) trapAddress = trapOrPc;
-    else pc = trapOrPc;
+    // What is neither code nor readable as a trap frame may still be one that was not captured: then it says nothing.
+    if (target.moduleAt(trapOrPc) !== undefined || trapOrPc === parameter(shape.address)) pc = trapOrPc;
+    else if (isKernelTrap(target, trapOrPc)) {
+      trapAddress = trapOrPc;
+      given = trapOrPc;
+    }
   }
   const maybe = parameter(shape.maybeTrap);
   if (maybe !== null && maybe !== 0n && target.stackAt(maybe) !== null && isKernelTrap(target, maybe))

@@ -38,7 +38,8 @@ function classify(target: Target, fault: Fault): FaultView | null {
   const pc = fault.pc === null ? null : viewAddress(target, fault.pc, fault.process);
   const midInstruction = fault.pc === null ? null : insideInstruction(target, fault.pc);
   const base = { fault, pc, overflow: null, midInstruction };
-  const lost = pc !== null && pc.place?.kind !== 'module';
+  // Without the kernel itself among them the modules are not known, and being in none of them says nothing.
+  const lost = pc !== null && pc.place?.kind !== 'module' && target.kernel !== null;
   const addressing = fault.status === null || fault.status === ACCESS_VIOLATION || fault.status === GUARD_PAGE;
   if (!addressing) {
     if (midInstruction === null && !lost) return null;
@@ -71,7 +72,7 @@ function classify(target: Target, fault: Fault): FaultView | null {
     return { ...common, category: 'unloaded-module', verdict: execute ? 'code' : 'data' };
   if (pc?.place?.kind === 'unloaded') return { ...common, subject: pc, category: 'unloaded-module', verdict: 'code' };
   if (subject.kind === 'null-page') return { ...common, category: 'null-pointer', verdict: execute ? 'code' : 'data' };
-  if (execute) return { ...common, ...fetch(fault, subject) };
+  if (execute && (target.kernel !== null || subject.kind !== 'kernel')) return { ...common, ...fetch(fault, subject) };
   if (lost || midInstruction !== null) return { ...common, ...lostPc(pc, midInstruction) };
   return { ...common, category: 'invalid-pointer', verdict: pointerVerdict(fault, subject) };
 }
@@ -143,7 +144,7 @@ function inferred(
 /** All ones for an address: no page fault. A non-canonical operand or branch target explains it, a misaligned one too. */
 function unspecified(target: Target, base: Pick<FaultView, 'fault' | 'pc' | 'overflow' | 'midInstruction'>): FaultView {
   const { fault, pc, midInstruction } = base;
-  if (pc !== null && pc.place?.kind !== 'module')
+  if (pc !== null && pc.place?.kind !== 'module' && target.kernel !== null)
     return { ...base, ...lostPc(pc, midInstruction), subject: pc, execute: false, agree: null, access: null };
   const views = fault.accesses.map((access) => ({
     access,

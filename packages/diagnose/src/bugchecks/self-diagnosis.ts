@@ -8,7 +8,7 @@ import { clockWatchdog, ipiWatchdog } from './codes/hung-processor.ts';
 import { kernelTrap } from './codes/kernel-trap.ts';
 import { memoryManagement } from './codes/memory-management.ts';
 import { objectReference } from './codes/object-reference.ts';
-import { exception, nmi, otherCode, powerButton } from './codes/other-codes.ts';
+import { exception, nmi, otherCode, powerButton, requested } from './codes/other-codes.ts';
 import { powerState } from './codes/power-state.ts';
 import type { Reader } from './codes/reading.ts';
 import { securityCheck } from './codes/security-check.ts';
@@ -34,6 +34,8 @@ const readers: ReadonlyMap<number, Reader> = new Map<number, Reader>([
   [0x139, securityCheck],
   [0x1c8, powerButton],
   [0x1db, ipiWatchdog],
+  [0x69696969, requested],
+  [0xdeaddead, requested],
 ]);
 
 export const selfDiagnosis: Pattern = definePattern({

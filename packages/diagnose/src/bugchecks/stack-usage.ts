@@ -20,6 +20,7 @@ export interface StackUsage {
   readonly endText: string;
   /** By bytes, largest first: functions where names are known, else modules. */
   readonly modules: readonly Usage[];
+  /** A gap that a scan leaves is no frame: those count only where the step to the caller is more than a guess. */
   readonly largest: { readonly name: string; readonly bytes: number } | null;
   readonly recursion: Recursion | null;
 }
@@ -51,10 +52,11 @@ export function stackUsage(target: Target, registers: Registers, stack: StackRan
     const sum = sums.get(name) ?? { frames: 0, bytes: 0 };
     sums.set(name, { frames: sum.frames + 1, bytes: sum.bytes + bytes });
   }
-  const top = sized.reduce<(typeof sized)[number] | null>(
-    (best, item) => (best === null || item.bytes > best.bytes ? item : best),
-    null,
-  );
+  const top = sized.reduce<(typeof sized)[number] | null>((best, item, i) => {
+    const caller = frames[i + 1];
+    if (caller === undefined || caller.trust === 'scan') return best;
+    return best === null || item.bytes > best.bytes ? item : best;
+  }, null);
   return {
     frames,
     endText: trace.endText,

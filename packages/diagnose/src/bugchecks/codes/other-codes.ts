@@ -113,6 +113,19 @@ export function powerButton(diagnosis: Diagnosis, evidence: Evidence): Reading {
   };
 }
 
+/** 0xDEADDEAD and the code of a well-known tool (69696969, Manual Dump page, part 41a): asked for, by other means than E2. */
+export function requested(_diagnosis: Diagnosis, evidence: Evidence): Reading {
+  evidence.fact('the code is one that tools raise to get a dump', 'true', '.bugcheck', 'dump header');
+  return {
+    verdict: 'requested',
+    confidence: 'strong',
+    title: 'Somebody asked for this dump',
+    summary: ['The code is one that tools raise on request: nothing faulted, and who raised it is no culprit.'],
+    blame: [],
+    wouldChange: [],
+  };
+}
+
 /** Any other code: what its parameters mean, and who called KeBugCheckEx. */
 export function otherCode(diagnosis: Diagnosis, evidence: Evidence): Reading | null {
   const { target } = diagnosis;

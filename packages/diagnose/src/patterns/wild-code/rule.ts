@@ -1,7 +1,7 @@
 import { callerStory } from '../../bugchecks/caller.ts';
 import { faultFinding } from '../../bugchecks/fault-finding.ts';
 import { kindClause } from '../../bugchecks/fault-text.ts';
-import { faultView } from '../../bugchecks/fault-view.ts';
+import { type FaultView, faultView } from '../../bugchecks/fault-view.ts';
 import { type Diagnosis, definePattern, type Pattern } from '../../engine/diagnosis.ts';
 import { address } from '../../engine/words.ts';
 import type { Finding } from '../../report/report.ts';
@@ -30,8 +30,7 @@ export const wildCode: Pattern = definePattern({
             : `What was to be executed is ${where}.`,
           ...caller.tell(evidence),
         ],
-        confidence:
-          view.verdict === 'mid-instruction' ? 'strong' : view.pc?.place === null || view.execute ? 'proven' : 'strong',
+        confidence: confidenceOf(view, target.dump.complete),
         ...(caller.blame.length === 0 ? {} : { blame: () => caller.blame }),
         wouldChange:
           view.verdict === 'mid-instruction'
@@ -41,6 +40,12 @@ export const wildCode: Pattern = definePattern({
     ];
   },
 });
+
+/** A list of modules that a truncated dump cuts off may lack the one that holds the address. */
+function confidenceOf(view: FaultView, complete: boolean): Finding['confidence'] {
+  if (!complete && view.subject?.place?.kind !== 'stack' && view.verdict !== 'non-canonical') return 'possible';
+  return view.verdict === 'mid-instruction' || (!view.execute && view.pc?.place !== null) ? 'strong' : 'proven';
+}
 
 function titleOf(verdict: string, at: string, site: string): string {
   switch (verdict) {
