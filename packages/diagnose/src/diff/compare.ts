@@ -42,7 +42,7 @@ export function compareDumps(one: DiffInput, other: DiffInput): DumpDiff {
     seconds: elapsed.seconds,
     tickSeconds: increment === null ? null : increment / 1e7,
   });
-  const processors = compareProcessors(first.report, second.report, threads);
+  const processors = compareProcessors(first.report, second.report, threads, elapsed.seconds);
   const findings = compareFindings(first.report.findings, second.report.findings, threads, elapsed.seconds);
   return {
     ...base,

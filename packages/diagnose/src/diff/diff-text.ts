@@ -16,10 +16,12 @@ export function renderDiffText(diff: DumpDiff): string {
   out.push('', ...wrap(capital(diff.verdict.text), '', '    '), '');
   if (diff.boot.same === false) {
     out.push('Checks');
-    for (const check of diff.boot.checks)
-      out.push(
-        `  ${check.agrees === null ? '?' : check.agrees ? '+' : '-'} ${check.what}: ${check.first === check.second ? (check.first ?? 'not read') : `${check.first ?? 'not read'}, ${check.second ?? 'not read'}`}`,
-      );
+    for (const check of diff.boot.checks) {
+      const values =
+        check.first === check.second || check.what === 'modules' ? [check.first] : [check.first, check.second];
+      const sign = check.agrees === null ? '?' : check.agrees ? '+' : '-';
+      out.push(`  ${sign} ${check.what}: ${values.map((value) => value ?? 'not read').join(', ')}`);
+    }
     return `${out.join('\n')}\n`;
   }
   out.push(...wrap(`One boot: ${diff.boot.same === null ? 'not sure; ' : ''}${diff.boot.why}`, '', '    '));

@@ -14,6 +14,7 @@ export interface DumpSide {
 export interface BootCheck {
   readonly what: string;
   readonly first: string | null;
+  /** Null where it was not read, or where `first` tells of both. */
   readonly second: string | null;
   /** Null where one of the two could not be read, or where it decides nothing. */
   readonly agrees: boolean | null;

@@ -46,7 +46,7 @@ function counterpart(finding: Finding, candidates: ReadonlySet<Finding>): Findin
 function pair(first: Finding, second: Finding, thread: ThreadDiff | undefined, elapsed: number | null): FindingDiff {
   const items = itemsOf(first, second);
   const changed = first.verdict !== second.verdict || items.some((item) => item.same === false);
-  const moved = movedOf(first, second, items, thread);
+  const moved = elapsed === 0 ? null : movedOf(first, second, items, thread);
   return {
     pattern: second.pattern,
     verdict: { first: first.verdict, second: second.verdict },

@@ -7,7 +7,12 @@ interface Range {
   readonly high: bigint;
 }
 
-export function compareProcessors(first: Report, second: Report, threads: readonly ThreadDiff[]): ProcessorDiff[] {
+export function compareProcessors(
+  first: Report,
+  second: Report,
+  threads: readonly ThreadDiff[],
+  elapsed: number | null,
+): ProcessorDiff[] {
   const before = new Map(first.processors.map((processor) => [processor.number, processor]));
   const byAddress = new Map(threads.map((thread) => [thread.thread, thread]));
   return second.processors.map((after) => {
@@ -23,7 +28,7 @@ export function compareProcessors(first: Report, second: Report, threads: readon
       irql: { first: own?.irql ?? null, second: after.irql },
       idle: { first: own?.idle ?? null, second: after.idle },
       stack,
-      ...judge(own, after, stack, thread, loops),
+      ...(elapsed === 0 ? { moved: null, why: 'no time passed' } : judge(own, after, stack, thread, loops)),
     };
   });
 }

@@ -11,23 +11,25 @@ const TOLERANCE_SECONDS = 1;
 const DRIFT = 1e-4;
 /** Of the modules that both list, this many lie where they lay: drivers may be loaded again elsewhere. */
 const MIN_COMMON = 0.5;
+/** Checks named in one line; all of them are in the result. */
+const MAX_REASONS = 3;
 
 export function compareBoot(first: Target, second: Target): DumpDiff['boot'] {
   const checks: BootCheck[] = [
     text('architecture', first.arch, second.arch),
     text('build', first.build, second.build),
     text('kernel base', baseOf(first), baseOf(second)),
-    text('kernel time stamp', stampOf(first.kernel), stampOf(second.kernel)),
     bootTime(first, second),
+    text('kernel time stamp', stampOf(first.kernel), stampOf(second.kernel)),
     sharedModules(first, second),
   ];
   const against = checks.filter((check) => check.agrees === false);
-  if (against.length > 0)
-    return {
-      same: false,
-      why: against.map(({ what, first: a, second: b }) => `${what}: ${a} and ${b}`).join('; '),
-      checks,
-    };
+  if (against.length > 0) {
+    const why = against
+      .slice(0, MAX_REASONS)
+      .map(({ what, first: a, second: b }) => `${what}: ${a}${b === null ? '' : ` and ${b}`}`);
+    return { same: false, why: why.join('; '), checks };
+  }
   const open = checks.filter(
     (check) => check.agrees === null && (check.what === 'kernel base' || check.what === 'boot time'),
   );
@@ -99,6 +101,6 @@ function sharedModules(first: Target, second: Target): BootCheck {
     both++;
     if (other.base === module.base && other.timeDateStamp === module.timeDateStamp) same++;
   }
-  const told = `${same} of ${both} modules of the same name lie at the same base`;
-  return { what: 'modules', first: told, second: told, agrees: both === 0 ? null : same >= both * MIN_COMMON };
+  const told = `${same} of ${both} of the same name are the same at the same base`;
+  return { what: 'modules', first: told, second: null, agrees: both === 0 ? null : same >= both * MIN_COMMON };
 }

@@ -1,7 +1,7 @@
 /** The processors: state, IRQL, what they execute. */
 import type { Finding, Report, ReportProcessor } from '../report.ts';
 import { type Content, html, type Markup } from './markup.ts';
-import { type Arch, addressCode, ranges } from './words.ts';
+import { addressCode, ranges } from './words.ts';
 
 type State = 'spins' | 'busy' | 'idle' | 'unknown';
 
@@ -10,6 +10,8 @@ const COLUMNS = 32;
 const MAX_SQUARES = 1024;
 const MAX_ROWS = 64;
 const CELL = 30;
+/** Findings that have a heading of their own on the page. */
+const MAX_LINKED = 65;
 
 export function stateOf(processor: ReportProcessor, findings: readonly Finding[]): State {
   const spins = findings.some(
@@ -66,7 +68,6 @@ function map(
 
 /** Everything that is not idle on a line of its own; idle ones that look alike together. */
 function table(report: Report, state: (processor: ReportProcessor) => State): Markup {
-  const { arch } = report.dump;
   const groups = new Map<string, ReportProcessor[]>();
   for (const processor of report.processors) {
     const alike =
@@ -81,11 +82,12 @@ function table(report: Report, state: (processor: ReportProcessor) => State): Ma
   const rest = sorted.slice(MAX_ROWS).flat();
   return html`<div class="scroll"><table class="processors"><caption class="unseen">Processors, those that are not idle first</caption>
 <thead><tr><th scope="col">Processor</th><th scope="col">State</th><th scope="col">IRQL</th><th scope="col">Executes</th><th scope="col">Thread</th><th scope="col">Process</th><th scope="col">Context</th></tr></thead>
-<tbody>${sorted.slice(0, MAX_ROWS).map((group) => row(group, first(group), arch))}</tbody></table></div>
+<tbody>${sorted.slice(0, MAX_ROWS).map((group) => row(group, first(group), report))}</tbody></table></div>
 ${rest.length === 0 ? null : html`<p class="muted">And processors ${ranges(rest.map((processor) => processor.number))}.</p>`}`;
 }
 
-function row(group: readonly ReportProcessor[], kind: State, arch: Arch): Content {
+function row(group: readonly ReportProcessor[], kind: State, report: Report): Content {
+  const { arch } = report.dump;
   const processor = group[0];
   if (processor === undefined) return null;
   const alone = group.length === 1;
@@ -98,8 +100,19 @@ function row(group: readonly ReportProcessor[], kind: State, arch: Arch): Conten
   return html`<tr><th scope="row">${ranges(group.map((p) => p.number))}</th>
 <td><span class="state ${kind}">${words[kind]}</span></td>
 <td>${irql}</td>
-<td>${processor.symbol === null ? addressCode(arch, processor.pc) : html`<code>${processor.symbol}</code>`}${processor.dpcActive === true ? html` <span class="tag">DPC active</span>` : null}</td>
+<td>${processor.symbol === null ? addressCode(arch, processor.pc) : html`<code>${processor.symbol}</code>`}${processor.dpcActive === true ? html` <span class="tag">DPC active</span>` : null}${alone ? links(processor.number, report.findings) : null}</td>
 <td>${alone ? addressCode(arch, processor.thread) : html`<span class="muted">${group.length} idle threads</span>`}</td>
 <td>${images.length === 0 ? html`<span class="none">not read</span>` : images.slice(0, 4).join(', ')}</td>
 <td>${processor.contextTrust}</td></tr>`;
+}
+
+/** To the findings that name it; the context of the dump (who took it) names one too, and is left out. */
+function links(number: number, findings: readonly Finding[]): Content {
+  return findings
+    .slice(0, MAX_LINKED)
+    .map((finding, i) =>
+      finding.processor !== number || finding.pattern === 'manual-dump'
+        ? null
+        : html` <a class="tag" href="#${i === 0 ? 'verdict' : `finding-${i + 1}`}">${finding.verdict ?? finding.pattern}</a>`,
+    );
 }

@@ -46,7 +46,7 @@ dl.dump div:last-child{grid-column:1/-1}
 .answers li{padding:7px 0;border-bottom:1px solid var(--line)}
 .answers .reason{display:block;font-size:13px}.answers+section.figure{margin-top:12px}
 .who .role,.tag{display:inline-block;font-size:12px;line-height:1.4;padding:0 6px;border-radius:4px;background:var(--panel);border:1px solid var(--line);color:var(--soft);white-space:nowrap}
-.who .role{background:var(--stuck-bg);border-color:transparent;color:var(--stuck)}
+.who .role:not(.bystander){background:var(--stuck-bg);border-color:transparent;color:var(--stuck)}a.tag{color:var(--info)}
 .tag.exit{background:var(--info-bg);border-color:transparent;color:var(--info);font-weight:600}
 main>section>h2{margin-bottom:14px}section.figure{margin-top:36px}main>section.figure{margin-top:48px}section.figure>h3{font-size:16px;margin-bottom:10px}
 figure{margin:0}figcaption{font-size:13px;color:var(--soft);margin-top:10px;max-width:90ch}
