@@ -4,6 +4,7 @@ import { json } from '../engine/words.ts';
 import { isManualCode } from '../facts/dump-taker.ts';
 import { blankFinding } from '../report/blank.ts';
 import type { Finding } from '../report/report.ts';
+import { dpcWatchdog } from './codes/dpc-watchdog.ts';
 import { clockWatchdog, ipiWatchdog } from './codes/hung-processor.ts';
 import { kernelTrap } from './codes/kernel-trap.ts';
 import { memoryManagement } from './codes/memory-management.ts';
@@ -12,7 +13,6 @@ import { exception, nmi, otherCode, powerButton, requested } from './codes/other
 import { powerState } from './codes/power-state.ts';
 import type { Reader } from './codes/reading.ts';
 import { securityCheck } from './codes/security-check.ts';
-import { singleDpc } from './codes/single-dpc.ts';
 import { stuckThread } from './codes/stuck-thread.ts';
 import { verifier } from './codes/verifier.ts';
 import { parameterEvidence } from './fault-evidence.ts';
@@ -30,7 +30,7 @@ const readers: ReadonlyMap<number, Reader> = new Map<number, Reader>([
   [0xc4, verifier],
   [0xea, stuckThread],
   [0x101, clockWatchdog],
-  [0x133, singleDpc],
+  [0x133, dpcWatchdog],
   [0x139, securityCheck],
   [0x1c8, powerButton],
   [0x1db, ipiWatchdog],

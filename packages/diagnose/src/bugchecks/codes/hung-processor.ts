@@ -96,10 +96,6 @@ export function clockWatchdog(diagnosis: Diagnosis, evidence: Evidence): Reading
     thread: processor.currentThread,
     blame: culprit?.blame ?? [],
     cleared: noticed(diagnosis, processor.number),
-    since:
-      tick === null
-        ? null
-        : { minSeconds: Number(ticks) * tick, maxSeconds: null, reason: 'the time-out of the clock watchdog' },
     assumptions: stale
       ? []
       : [

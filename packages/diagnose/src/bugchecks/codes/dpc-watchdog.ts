@@ -2,17 +2,60 @@ import type { Diagnosis } from '../../engine/diagnosis.ts';
 import type { Evidence } from '../../engine/evidence.ts';
 import { clock, count, plural } from '../../engine/words.ts';
 import { spinSites } from '../../facts/spin-sites.ts';
+import { watchdogProfiles } from '../../facts/watchdog-profile.ts';
 import type { Finding } from '../../report/report.ts';
 import { isKernelOrHal } from '../frames.ts';
 import { member, memberOf } from '../kernel-struct.ts';
 import { memberEvidence, parametersOf, type Reading } from './reading.ts';
 import { culpritOn } from './stack-culprit.ts';
 
-/** 0x133 DPC_WATCHDOG_VIOLATION with 0: one DPC or ISR ran longer than its limit. The cumulative form is dispatch-level-spin's. */
-export function singleDpc(diagnosis: Diagnosis, evidence: Evidence): Reading | null {
+/** 0x133 DPC_WATCHDOG_VIOLATION. 0: one DPC or ISR ran longer than its limit. 1: too much time at DISPATCH_LEVEL in all. */
+export function dpcWatchdog(diagnosis: Diagnosis, evidence: Evidence): Reading | null {
+  const [form] = parametersOf(diagnosis);
+  return form === 0n ? singleDpc(diagnosis, evidence) : form === 1n ? cumulative(diagnosis, evidence) : null;
+}
+
+/**
+ * The cumulative form where neither a loop was found nor the watchdog's profile says one (that is dispatch-level-spin's): the code
+ * that happened to be interrupted at the end is weak evidence, and says so.
+ */
+function cumulative(diagnosis: Diagnosis, evidence: Evidence): Reading | null {
   const { target } = diagnosis;
-  const [form, ticks, limit] = parametersOf(diagnosis);
-  if (form !== 0n) return null;
+  const processor = target.processors.find((p) => p.contextTrust === 'bugchecking') ?? null;
+  if (diagnosis.fact(watchdogProfiles).length > 0) return null;
+  if (processor !== null && diagnosis.fact(spinSites).some((s) => s.waiter.processor.number === processor.number))
+    return null;
+  const [, period] = parametersOf(diagnosis);
+  const tick = target.time.tickIncrement === null ? null : target.time.tickIncrement / 1e7;
+  const time = tick === null ? plural(Number(period), 'tick') : clock(Number(period) * tick);
+  evidence.fact(
+    `the watchdog's period is ${plural(Number(period), 'tick')}${tick === null ? '' : ` (${time})`}: so long nothing below DISPATCH_LEVEL ran there`,
+    'true',
+    '.bugcheck',
+    'bug check parameter 2',
+  );
+  const registers = processor?.interrupted ?? null;
+  const culprit = culpritOn(diagnosis, registers, evidence, 'interrupted code');
+  const who = processor === null ? 'A processor' : `Processor ${processor.number}`;
+  return {
+    verdict: 'cumulative-time',
+    confidence: 'likely',
+    title: `${who} stayed at DISPATCH_LEVEL or above for ${time} in all`,
+    summary: [
+      `${who} gave the scheduler no chance for ${time}: many short DPCs and interrupts, or one long stretch.`,
+      registers === null
+        ? 'What it was executing was not found.'
+        : `At the end it was at ${target.nameOf(registers.pc).text}; that is one sample, not what took the time.`,
+      'The watchdog left no profile in this dump, and no loop was found.',
+    ],
+    blame: culprit.blame,
+    wouldChange: ["the watchdog's profile", 'an event trace of DPCs and interrupts'],
+  };
+}
+
+function singleDpc(diagnosis: Diagnosis, evidence: Evidence): Reading {
+  const { target } = diagnosis;
+  const [, ticks, limit] = parametersOf(diagnosis);
   const processor = target.processors.find((p) => p.contextTrust === 'bugchecking') ?? null;
   const tick = target.time.tickIncrement === null ? null : target.time.tickIncrement / 1e7;
   const spent = tick === null ? '' : ` (${clock(Number(ticks) * tick)})`;
@@ -78,8 +121,8 @@ export function singleDpc(diagnosis: Diagnosis, evidence: Evidence): Reading | n
       tick === null
         ? null
         : {
-            minSeconds: Number(ticks) * tick,
-            maxSeconds: null,
+            minSeconds: Math.max(0, Number(ticks) - 1) * tick,
+            maxSeconds: (Number(ticks) + 1) * tick,
             reason: `the watchdog counted ${plural(Number(ticks), 'tick')}`,
           },
     assumptions: ['the code that was interrupted for the bug check is that of the same DPC or ISR'],
