@@ -1,7 +1,7 @@
+import { asciiAt } from '../../nt/structure.ts';
 import type { Target } from '../../target/model.ts';
 import { engineAddress } from '../format/address.ts';
 import { sessionTime, uptimeText } from '../format/time.ts';
-import { asciiAt } from '../kernel/structure.ts';
 
 const SUITES: readonly [number, string][] = [
   [0x1, 'SmallBusiness'],

@@ -1,7 +1,7 @@
+import { asciiAt, Structure } from '../../nt/structure.ts';
 import { type Command, CommandError, defineCommand } from '../command.ts';
 import { hexDigits } from '../format/address.ts';
 import { result } from '../format/lines.ts';
-import { asciiAt, Structure } from './structure.ts';
 
 export const cpuinfoCommand: Command = defineCommand({
   names: ['!cpuinfo'],

@@ -1,10 +1,10 @@
+import { Structure } from '../../nt/structure.ts';
 import type { Processor } from '../../target/model.ts';
 import { type Command, CommandError, defineCommand, type Session } from '../command.ts';
 import { plainAddress } from '../format/address.ts';
 import { result } from '../format/lines.ts';
 import { symbolText } from '../session/names.ts';
 import { processorArgument } from './processor-argument.ts';
-import { Structure } from './structure.ts';
 
 export interface DeferredCall {
   readonly kind: 'Normal' | 'Threaded';

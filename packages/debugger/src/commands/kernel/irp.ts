@@ -1,8 +1,8 @@
+import { Structure, unicodeStringAt } from '../../nt/structure.ts';
 import { type Command, CommandError, defineCommand, type Session } from '../command.ts';
 import { plainAddress } from '../format/address.ts';
 import { result } from '../format/lines.ts';
 import { symbolText } from '../session/names.ts';
-import { Structure, unicodeStringAt } from './structure.ts';
 import { extensionArgs } from './thread.ts';
 
 const MAJOR: readonly string[] = [

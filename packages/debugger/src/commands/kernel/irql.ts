@@ -1,8 +1,8 @@
+import { Structure } from '../../nt/structure.ts';
 import { type Command, CommandError, defineCommand } from '../command.ts';
 import { result } from '../format/lines.ts';
 import { irqlText } from './irql-names.ts';
 import { processorArgument } from './processor-argument.ts';
-import { Structure } from './structure.ts';
 
 export const irqlCommand: Command = defineCommand({
   names: ['!irql'],

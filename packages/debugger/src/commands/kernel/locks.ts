@@ -1,7 +1,7 @@
+import { Structure, walkList } from '../../nt/structure.ts';
 import { type Command, CommandError, defineCommand, type Session } from '../command.ts';
 import { plainAddress } from '../format/address.ts';
 import { result } from '../format/lines.ts';
-import { Structure, walkList } from './structure.ts';
 import { extensionArgs } from './thread.ts';
 
 const MAX_RESOURCES = 200_000;

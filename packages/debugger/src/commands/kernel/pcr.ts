@@ -1,3 +1,4 @@
+import { Structure } from '../../nt/structure.ts';
 import { type Command, defineCommand } from '../command.ts';
 import { plainAddress } from '../format/address.ts';
 import { result } from '../format/lines.ts';
@@ -6,7 +7,6 @@ import { pcrAddress } from '../session/pcr-address.ts';
 import { deferredCalls } from './dpc-queue.ts';
 import { irqlText } from './irql-names.ts';
 import { nextThreadOf, processorArgument } from './processor-argument.ts';
-import { Structure } from './structure.ts';
 
 /** Label and field of nt!_KPCR; an empty label is a blank line. */
 const PCR_FIELDS: readonly (readonly [label: string, path: string])[] = [

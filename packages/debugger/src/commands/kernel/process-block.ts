@@ -1,8 +1,8 @@
+import { Structure } from '../../nt/structure.ts';
 import type { Process } from '../../target/model.ts';
 import type { Session } from '../command.ts';
 import { plainAddress } from '../format/address.ts';
 import { durationText, tickTime } from '../format/time.ts';
-import { Structure } from './structure.ts';
 
 export interface ProcessRow {
   readonly address: bigint;

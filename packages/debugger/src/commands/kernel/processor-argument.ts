@@ -1,8 +1,8 @@
 import { evaluateMasm } from '../../expressions/masm.ts';
+import { Structure } from '../../nt/structure.ts';
 import type { Processor, Target } from '../../target/model.ts';
 import { CommandError, type Session } from '../command.ts';
 import { sessionScope } from '../session/scope.ts';
-import { Structure } from './structure.ts';
 
 /** The processor that an argument names, the current one without. */
 export function processorArgument(session: Session, args: string): Processor {

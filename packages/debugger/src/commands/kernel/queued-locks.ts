@@ -1,5 +1,5 @@
+import { Structure } from '../../nt/structure.ts';
 import type { Session } from '../command.ts';
-import { Structure } from './structure.ts';
 
 export type SlotState =
   | { readonly kind: 'none' }

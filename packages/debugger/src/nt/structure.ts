@@ -1,9 +1,9 @@
 import type { Memory, Va } from '@dumpscope/core';
 import { type TypeRef, typeSize } from '@dumpscope/symbols';
-import { extractBits } from '../../expressions/cpp-value.ts';
-import { type FieldLocation, resolveFieldPath } from '../../expressions/field-path.ts';
-import { targetAddress } from '../../expressions/scope.ts';
-import type { Target } from '../../target/model.ts';
+import { extractBits } from '../expressions/cpp-value.ts';
+import { type FieldLocation, resolveFieldPath } from '../expressions/field-path.ts';
+import { targetAddress } from '../expressions/scope.ts';
+import type { Target } from '../target/model.ts';
 
 /**
  * A kernel structure in memory, its fields by name through the chosen layouts. Everything is undefined where the layout
