@@ -99,7 +99,9 @@ function checkTriage(triage: ReadTriage, base: Scenario, opened: Dump): void {
     const process = memory.pointer(thread + BigInt(layout.offset('_ETHREAD', 'Tcb.ApcState.Process')));
     same('EPROCESS', process, part(triage.process, '_EPROCESS'));
     // A double fault is reported from a stack that is no thread's.
-    if (base.header?.bugcheck?.code !== '7f') expect(triage.stack.length).toBeGreaterThan(0);
+    const bound = (field: string): bigint => memory.pointer(thread + BigInt(layout.offset('_ETHREAD', field)));
+    const onThread = triage.topOfStack >= bound('Tcb.StackLimit') && triage.topOfStack < bound('Tcb.StackBase');
+    if (onThread) expect(triage.stack.length).toBeGreaterThan(0);
     same('stack', triage.topOfStack, triage.stack);
   }
   expect(String.fromCharCode(...triage.kdbg.subarray(0x10, 0x14))).toBe('KDBG');
