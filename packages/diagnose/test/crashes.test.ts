@@ -179,3 +179,13 @@ describe('the same crash in another container', () => {
         expect(triage.strength).toBeLessThan(strength.indexOf('proven'));
     });
 });
+
+it('the context record of a file system bug check is parameter 3, whatever parameter 4 is', () => {
+  for (const code of ['23', '24', '27']) {
+    const scenario = scenarioNamed('C-24-ntfs');
+    const parameters = scenario.header?.bugcheck?.parameters ?? [];
+    const header = { ...scenario.header, bugcheck: { code, parameters } };
+    const { processors } = diagnose(forgedTarget({ ...scenario, header }, { symbols: false }), 'test');
+    expect(processors[0]?.interruptedFrom).toBe('context record ffffb80412a4ec00, bug check parameter 3');
+  }
+});

@@ -54,9 +54,9 @@ export function isFreezeName(name: string): boolean {
 const records: Readonly<Record<number, readonly ['context' | 'trap', number]>> = {
   59: ['context', 2], // 3B SYSTEM_SERVICE_EXCEPTION: parameter 3
   126: ['context', 3], // 7E SYSTEM_THREAD_EXCEPTION_NOT_HANDLED
-  36: ['context', 3], // 24 NTFS_FILE_SYSTEM: parameter 3 exception, 4 context
-  35: ['context', 3], // 23 FAT_FILE_SYSTEM
-  39: ['context', 3], // 27 RDR_FILE_SYSTEM
+  36: ['context', 2], // 24 NTFS_FILE_SYSTEM: parameter 2 exception record, 3 context
+  35: ['context', 2], // 23 FAT_FILE_SYSTEM
+  39: ['context', 2], // 27 RDR_FILE_SYSTEM
   142: ['trap', 2], // 8E KERNEL_MODE_EXCEPTION_NOT_HANDLED: parameter 3
   313: ['trap', 1], // 139 KERNEL_SECURITY_CHECK_FAILURE: parameter 2
 };

@@ -26,11 +26,14 @@ export function limitsTogether(limits: Report['limits']): readonly { readonly wh
   }));
 }
 
-/** `at most 00:10:37.421, at least 10.000 s`; `unknown` without an upper bound. */
+/** `at most 00:10:37.421, at least 10.000 s`, either bound alone, or `unknown`. */
 export function sinceText(since: NonNullable<Finding['since']>): string {
   const { minSeconds, maxSeconds } = since;
-  if (maxSeconds === null) return 'unknown';
-  return `at most ${seconds(maxSeconds)}${minSeconds !== null && minSeconds > 0 ? `, at least ${seconds(minSeconds)}` : ''}`;
+  const parts = [
+    ...(maxSeconds === null ? [] : [`at most ${seconds(maxSeconds)}`]),
+    ...(minSeconds === null || minSeconds <= 0 ? [] : [`at least ${seconds(minSeconds)}`]),
+  ];
+  return parts.length === 0 ? 'unknown' : parts.join(', ');
 }
 
 function seconds(value: number): string {
