@@ -1,4 +1,5 @@
 export * from './commands/index.ts';
+export { threadRegisters } from './commands/session/thread-context.ts';
 export * from './expressions/index.ts';
 export { baseBugcheckCode, bugcheckRow } from './nt/bugcheck.ts';
 export { bugcheckRows } from './nt/bugcheck-names.ts';

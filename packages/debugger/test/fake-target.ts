@@ -293,6 +293,7 @@ export function fakeTarget(options: FakeTargetOptions): Target {
     processes: () => [],
     threadsOf: () => [],
     threads: () => options.threads ?? [],
+    listsWhole: () => false,
     time: {
       tickCount: options.tickCount ?? null,
       tickIncrement: 156250,

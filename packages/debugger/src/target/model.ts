@@ -277,6 +277,8 @@ export interface Target {
   threadsOf(process: Process): readonly Thread[];
   /** Every thread that can be reached: of all processes, and those of processors. */
   threads(): readonly Thread[];
+  /** Whether every list of processes and threads (with `process`: its thread list) was followed back to its head. */
+  listsWhole(process?: Process): boolean;
   readonly time: TimeInfo;
   /** Register record of a KTRAP_FRAME, CONTEXT; null where it cannot be read. */
   trapFrame(address: bigint): Registers | null;

@@ -398,6 +398,10 @@ class OpenedTarget implements Target {
     return this.#lists.get().threads();
   }
 
+  listsWhole(process?: Process): boolean {
+    return this.#lists.get().whole(process);
+  }
+
   readonly #time = new Lazy(() =>
     readTime({ dump: this.dump, memory: this.memory, kdbg: this.kdbg, symbol: (name) => this.#variable(name) }),
   );

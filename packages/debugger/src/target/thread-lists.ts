@@ -24,6 +24,9 @@ export class ThreadLists {
   readonly #input: ListInput;
   #processes: readonly KernelProcess[] | undefined;
   #threads: readonly KernelThread[] | undefined;
+  /** Heads of lists that could not be followed back to themselves, or were not found. */
+  readonly #broken = new Set<bigint | null>();
+  #cut = false;
 
   constructor(input: ListInput) {
     this.#input = input;
@@ -65,7 +68,10 @@ export class ThreadLists {
         entry = memory.pointer(entry + link);
       }
     }
-    if (broken !== null) limits.add(what, broken, 'the pages of the list');
+    if (broken !== null) {
+      this.#broken.add(head);
+      limits.add(what, broken, 'the pages of the list');
+    }
     return [...forward, ...backward.reverse()];
   }
 
@@ -87,7 +93,8 @@ export class ThreadLists {
         'PsActiveProcessHead',
       );
       for (const entry of entries) add(va(entry - BigInt(links.offset)));
-    } else
+    } else {
+      this.#broken.add(null);
       limits.add(
         'processes',
         processHead === null
@@ -95,6 +102,7 @@ export class ThreadLists {
           : 'the offset of EPROCESS.ActiveProcessLinks is not known',
         'layouts of this kernel',
       );
+    }
     for (const processor of this.#input.processors()) {
       const current = processor.currentThread;
       const thread = current === null ? null : this.#input.thread(current);
@@ -129,12 +137,28 @@ export class ThreadLists {
     return [];
   }
 
+  /** See {@link Target.listsWhole}. */
+  whole(process?: Process): boolean {
+    this.threads();
+    if (process === undefined) return this.#broken.size === 0 && !this.#cut;
+    const { fields } = this.#input;
+    const heads = ['ThreadListHead', 'Pcb.ThreadListHead'].map((path) => process.fieldAddress(path));
+    const known =
+      fields.find('_ETHREAD', 'ThreadListEntry') !== null || fields.find('_KTHREAD', 'ThreadListEntry') !== null;
+    return (
+      known && heads.some((head) => head !== null) && !heads.some((head) => head !== null && this.#broken.has(head))
+    );
+  }
+
   threads(): readonly Thread[] {
     if (this.#threads !== undefined) return this.#threads;
     const found = new Map<bigint, KernelThread>();
     for (const process of this.processes()) {
       for (const thread of this.threadsOf(process)) {
-        if (found.size >= MAX_THREADS) break;
+        if (found.size >= MAX_THREADS) {
+          this.#cut = true;
+          break;
+        }
         found.set(thread.address, thread);
       }
     }
