@@ -1,5 +1,5 @@
 import type { Memory, Va } from '@dumpscope/core';
-import { type TypeRef, typeSize } from '@dumpscope/symbols';
+import { type TypeRef, type TypeTable, typeSize } from '@dumpscope/symbols';
 import { extractBits } from '../expressions/cpp-value.ts';
 import { type FieldLocation, resolveFieldPath } from '../expressions/field-path.ts';
 import { targetAddress } from '../expressions/scope.ts';
@@ -23,7 +23,7 @@ export class Structure {
   }
 
   field(path: string): FieldLocation | undefined {
-    return resolveFieldPath(this.target.layouts.table, { kind: 'struct', name: this.name }, path);
+    return locate(this.target.layouts.table, this.name, path);
   }
 
   has(path: string): boolean {
@@ -96,6 +96,19 @@ export class Structure {
     const struct = name ?? to;
     return struct === undefined ? undefined : new Structure(this.target, struct, pointer, this.memory);
   }
+}
+
+const located = new WeakMap<TypeTable, Map<string, FieldLocation | undefined>>();
+
+/** Answers are kept: the same members are read of every thread, resource and lock. */
+function locate(table: TypeTable, struct: string, path: string): FieldLocation | undefined {
+  let known = located.get(table);
+  if (known === undefined) located.set(table, (known = new Map()));
+  const key = `${struct}.${path}`;
+  if (known.has(key)) return known.get(key);
+  const found = resolveFieldPath(table, { kind: 'struct', name: struct }, path);
+  known.set(key, found);
+  return found;
 }
 
 /** Why a list ended. */

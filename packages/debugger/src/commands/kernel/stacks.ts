@@ -1,4 +1,5 @@
 import { matchWildcard } from '../../expressions/wildcard.ts';
+import { THREAD_STATES } from '../../nt/wait-names.ts';
 import type { Thread } from '../../target/model.ts';
 import { type Command, CommandError, defineCommand, type Session } from '../command.ts';
 import { hexDigits, plainAddress } from '../format/address.ts';
@@ -6,7 +7,6 @@ import { result } from '../format/lines.ts';
 import { nameIn } from '../session/names.ts';
 import { threadRegisters } from '../session/thread-context.ts';
 import { walk } from '../stack/stack-format.ts';
-import { THREAD_STATES } from './wait-names.ts';
 
 interface StackRow {
   readonly process: bigint;

@@ -1,5 +1,6 @@
 import type { Va } from '@dumpscope/core';
 import { enumName, Structure, walkList } from '../../nt/structure.ts';
+import { OBJECT_TYPES, THREAD_STATES, WAIT_REASONS } from '../../nt/wait-names.ts';
 import type { Thread } from '../../target/model.ts';
 import type { Session } from '../command.ts';
 import { plainAddress } from '../format/address.ts';
@@ -7,7 +8,6 @@ import { elapsedTicks, tickTime } from '../format/time.ts';
 import { nameIn } from '../session/names.ts';
 import { threadRegisters } from '../session/thread-context.ts';
 import { type FrameRow, frameRows, stackLines, walk } from '../stack/stack-format.ts';
-import { OBJECT_TYPES, THREAD_STATES, WAIT_REASONS } from './wait-names.ts';
 
 /** The block of `!thread` as data. Times are ticks of 100 ns x increment; null is "could not be read". */
 export interface ThreadRow {
