@@ -4,7 +4,7 @@ import type { Instruction } from '@dumpscope/cpu';
 import type { Target } from '@dumpscope/debugger';
 import type { Diagnosis } from '../engine/diagnosis.ts';
 import type { Evidence } from '../engine/evidence.ts';
-import { address, argument } from '../engine/words.ts';
+import { address, argument, json } from '../engine/words.ts';
 import { instructionText } from './fault-text.ts';
 import type { FaultView } from './fault-view.ts';
 import { type Blame, isKernelOrHal } from './frames.ts';
@@ -73,6 +73,7 @@ export function callerStory(diagnosis: Diagnosis, view: FaultView): CallerStory 
               call === null
                 ? 'its return address is on top of the stack; the code before it is not in the dump'
                 : `its ${call.flow === 'indirect-call' ? 'indirect ' : ''}call is the last one before the fault`,
+            address: json(back),
           },
         ],
     tell: (evidence) => {

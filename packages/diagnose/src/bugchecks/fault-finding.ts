@@ -152,6 +152,7 @@ function faultBlame(diagnosis: Diagnosis, view: FaultView, pointer: PointerStory
         function: target.nameOf(fault.pc ?? 0n).text,
         role: flipped ? 'victim' : 'faulting code',
         reason,
+        address: json(fault.pc),
       },
     ];
   }
@@ -173,6 +174,7 @@ function faultBlame(diagnosis: Diagnosis, view: FaultView, pointer: PointerStory
           function: target.nameOf(fault.pc ?? 0n).text,
           role: flipped ? 'victim' : 'faulting code',
           reason: 'no frame outside the kernel was found above it',
+          address: json(fault.pc),
         },
       ];
 }

@@ -1,5 +1,6 @@
 /** Who is on the stack outside the kernel, and how far the walk can be believed. */
 import type { Frame, FrameTrust, Module, Target } from '@dumpscope/debugger';
+import { json } from '../engine/words.ts';
 import type { Finding } from '../report/report.ts';
 
 export type Blame = Finding['blame'][number];
@@ -64,5 +65,11 @@ export function foundBy(frames: readonly Frame[], frame: Frame): string {
 
 export function blameFrame(target: Target, frame: Frame, role: string, reason: string): Blame {
   const module = target.moduleAt(frame.pc);
-  return { module: module?.name ?? '?', function: target.nameOf(frame.pc).text, role, reason };
+  return {
+    module: module?.name ?? '?',
+    function: target.nameOf(frame.pc).text,
+    role,
+    reason,
+    address: json(frame.pc),
+  };
 }

@@ -1,7 +1,7 @@
 /** Pageable memory touched at raised IRQL: the code that touches it may do so at PASSIVE_LEVEL, and who raised the level is the question. */
 import type { Diagnosis } from '../engine/diagnosis.ts';
 import type { Evidence } from '../engine/evidence.ts';
-import { address, argument } from '../engine/words.ts';
+import { address, argument, json } from '../engine/words.ts';
 import { spinSites } from '../facts/spin-sites.ts';
 import { findHolders } from '../locks/holders.ts';
 import type { Fault } from './fault-context.ts';
@@ -46,6 +46,7 @@ export function whoRaised(diagnosis: Diagnosis, fault: Fault, evidence: Evidence
         function: site,
         role: 'victim',
         reason: 'it touches pageable memory, as it may below DISPATCH_LEVEL',
+        address: json(fault.pc),
       });
     return { blame, text: [`${name} holds the spin lock ${address(target, lock)} and called into this code with it.`] };
   }
@@ -57,6 +58,7 @@ export function whoRaised(diagnosis: Diagnosis, fault: Fault, evidence: Evidence
       role: 'faulting code',
       reason:
         'the faulting instruction is its own; it, or code above it, runs at a level at which it must not touch such memory',
+      address: json(fault.pc),
     });
   const above = firstOutside(target, fault.frames, (module) => module === own);
   if (above !== null)

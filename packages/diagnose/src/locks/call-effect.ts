@@ -188,6 +188,24 @@ export function savesOldIrqlBefore(target: Target, callee: bigint, loop: Va): bo
   return level !== (STALE & 0xffn);
 }
 
+/**
+ * A lock helper: called with a free lock (as first argument, or behind its queue entry), it comes back with the lock
+ * held. Whoever calls it is the one that asked.
+ */
+export function acquiresForItsCaller(target: Target, callee: bigint, queued: boolean): boolean {
+  const roles = queued ? ['lh', 'hl', '--lh', '--hl'] : ['l', '--l'];
+  return roles.some(
+    (role) =>
+      callEffect(
+        target,
+        callee,
+        [...role].map((letter) => (letter === 'l' ? SCRATCH_LOCK : letter === 'h' ? SCRATCH_HANDLE : null)),
+        SCRATCH_LOCK,
+        SCRATCH_HANDLE,
+      ) === 'acquires',
+  );
+}
+
 /** Lock word after the call, null where the execution could not be followed to its return. */
 function trial(target: Target, callee: bigint, roles: string, word: bigint, queued: boolean): bigint | null {
   const pointer = target.pointerSize;

@@ -23,6 +23,8 @@ export interface Holder {
   readonly processor: Processor | null;
   readonly thread: Thread | null;
   readonly frame: Frame;
+  /** The walk that the frame is part of. */
+  readonly frames: readonly Frame[];
   readonly held: 'on-all-paths' | 'on-some-paths';
   readonly acquiredAt: bigint | null;
   /** Interrupt between the holding frame and the waiting code, for `self`. */
@@ -96,7 +98,15 @@ function searchHolders(diagnosis: Diagnosis, waiter: Waiter, lock: bigint, waiti
   for (const frame of waiter.frames) {
     const found = frame.index > waitingFrame ? holdsIn(waiter.frames, frame.index) : null;
     if (found !== null)
-      holders.push({ by: 'self', processor: waiter.processor, thread: null, frame, ...found, trapFrame });
+      holders.push({
+        by: 'self',
+        processor: waiter.processor,
+        thread: null,
+        frame,
+        frames: waiter.frames,
+        ...found,
+        trapFrame,
+      });
     else if (frame.index > waitingFrame && !isKernelCode(target, frame.pc)) {
       const state = stateIn(waiter.frames, frame.index);
       if (state === null || state.unknown.length > 0) unclear.push(frame);
@@ -114,7 +124,8 @@ function searchHolders(diagnosis: Diagnosis, waiter: Waiter, lock: bigint, waiti
     const { frames } = trace;
     for (const [index, frame] of frames.entries()) {
       const found = holdsIn(frames, index);
-      if (found !== null) holders.push({ by: 'processor', processor, thread: null, frame, ...found, trapFrame: null });
+      if (found !== null)
+        holders.push({ by: 'processor', processor, thread: null, frame, frames, ...found, trapFrame: null });
     }
   }
 
@@ -133,7 +144,8 @@ function searchHolders(diagnosis: Diagnosis, waiter: Waiter, lock: bigint, waiti
     const { frames } = trace;
     for (const [index, frame] of frames.entries()) {
       const found = holdsIn(frames, index);
-      if (found !== null) holders.push({ by: 'thread', processor: null, thread, frame, ...found, trapFrame: null });
+      if (found !== null)
+        holders.push({ by: 'thread', processor: null, thread, frame, frames, ...found, trapFrame: null });
     }
   }
   return {

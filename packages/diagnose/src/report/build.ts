@@ -1,6 +1,7 @@
 import { hex } from '@dumpscope/core';
 import type { Processor, Target } from '@dumpscope/debugger';
 import { json } from '../engine/words.ts';
+import { completeFinding } from './blamed-module.ts';
 import type { Finding, Report, ReportProcessor } from './report.ts';
 
 /** Version of the rules: part of every report, so that two answers can be compared. */
@@ -59,7 +60,7 @@ export function buildReport(target: Target, findings: readonly Finding[], toolVe
       pdb: module.pdb === null ? null : `${module.pdb.name} ${module.pdb.guid} ${module.pdb.age}`,
       symbols: module.symbolOrigin,
     })),
-    findings: [...findings],
+    findings: findings.map((finding) => completeFinding(target, finding)),
     limits,
   };
 }

@@ -36,6 +36,16 @@ export function sinceText(since: NonNullable<Finding['since']>): string {
   return parts.length === 0 ? 'unknown' : parts.join(', ');
 }
 
+/** `netkvm.sys 62.76.104.16500, timestamp 5a1f0c22, +8443`: which binary, and where in it; null where nothing is known. */
+export function moduleText(blame: Finding['blame'][number]): string | null {
+  if (blame.image == null) return null;
+  return [
+    `${blame.image}${blame.version == null ? '' : ` ${blame.version}`}`,
+    ...(blame.timeDateStamp == null ? [] : [`timestamp ${(blame.timeDateStamp >>> 0).toString(16).padStart(8, '0')}`]),
+    ...(blame.rva == null ? [] : [`+${blame.rva.slice(2)}`]),
+  ].join(', ');
+}
+
 function seconds(value: number): string {
   return value >= 60 ? uptime(value) : `${value.toFixed(3)} s`;
 }

@@ -26,6 +26,18 @@ export interface LoopExit {
   readonly condition: string;
 }
 
+/** Where a defect is, independent of load addresses, threads and symbols. */
+export interface Signature {
+  readonly key: string;
+  readonly parts: readonly {
+    readonly image: string;
+    readonly timeDateStamp: number | null;
+    readonly size: number;
+    /** RVAs of the blamed frame and of those that called it, innermost first. */
+    readonly rvas: readonly string[];
+  }[];
+}
+
 export interface Finding {
   readonly pattern: string;
   readonly verdict: string | null;
@@ -58,7 +70,16 @@ export interface Finding {
     readonly function: string | null;
     readonly role: string;
     readonly reason: string;
+    /** Place that is blamed. Set by the rule where there is one; the rest is filled in when the report is built. */
+    readonly address?: string | null;
+    readonly rva?: string | null;
+    readonly image?: string | null;
+    readonly timeDateStamp?: number | null;
+    /** FileVersion; null where its resource is not in the dump. */
+    readonly version?: string | null;
   }[];
+  /** Key of the defect, the same on every machine with the same binaries. Absent until the report is built. */
+  readonly signature?: Signature | null;
   readonly cleared: readonly { readonly what: string; readonly reason: string }[];
   readonly evidence: readonly EvidenceItem[];
   readonly assumptions: readonly string[];

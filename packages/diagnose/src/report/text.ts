@@ -1,5 +1,5 @@
 /** The report as a page of text: verdict, why, who, cleared, what would change it; then evidence. */
-import { clearedTogether, limitsTogether, sinceText, uptime } from './phrases.ts';
+import { clearedTogether, limitsTogether, moduleText, sinceText, uptime } from './phrases.ts';
 import type { Finding, Report } from './report.ts';
 
 const WIDTH = 110;
@@ -50,8 +50,12 @@ function renderFinding(finding: Finding, number: number, evidence: boolean): str
   }
   section(
     'Blame',
-    finding.blame.map((b) => `${b.function === null ? b.module : b.function} [${b.role}]: ${b.reason}`),
+    finding.blame.map(
+      (b) =>
+        `${b.function === null ? b.module : b.function} [${b.role}]: ${b.reason}${moduleText(b) === null ? '' : ` (${moduleText(b)})`}`,
+    ),
   );
+  if (finding.signature != null) out.push(...wrap(`Key: ${finding.signature.key}`, '   ', '        '));
   section(
     'Cleared',
     clearedTogether(finding.cleared).map(({ what, reason }) => `${what}: ${reason}`),

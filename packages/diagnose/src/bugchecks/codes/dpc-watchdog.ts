@@ -1,6 +1,6 @@
 import type { Diagnosis } from '../../engine/diagnosis.ts';
 import type { Evidence } from '../../engine/evidence.ts';
-import { clock, count, plural } from '../../engine/words.ts';
+import { clock, count, json, plural } from '../../engine/words.ts';
 import { spinSites } from '../../facts/spin-sites.ts';
 import { watchdogProfiles } from '../../facts/watchdog-profile.ts';
 import type { Finding } from '../../report/report.ts';
@@ -102,6 +102,7 @@ function singleDpc(diagnosis: Diagnosis, evidence: Evidence): Reading {
       reason: isKernelOrHal(target, module)
         ? 'it is the DPC that was running; the kernel runs it for others'
         : 'it is the DPC that was running',
+      address: json(routine),
     });
   blame.push(...culprit.blame.filter((item) => item.module !== module?.name));
   return {

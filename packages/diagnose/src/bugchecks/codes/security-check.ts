@@ -1,6 +1,6 @@
 import type { Diagnosis } from '../../engine/diagnosis.ts';
 import type { Evidence } from '../../engine/evidence.ts';
-import { address, argument } from '../../engine/words.ts';
+import { address, argument, json } from '../../engine/words.ts';
 import type { Finding } from '../../report/report.ts';
 import { type Fault, readFault } from '../fault-context.ts';
 import { levelEvidence, recordEvidence, stackEvidence } from '../fault-evidence.ts';
@@ -165,7 +165,13 @@ function blameOf(diagnosis: Diagnosis, fault: Fault, role: string): Finding['bla
         : role === 'overrun function'
           ? 'the check at its end found its own stack frame overwritten'
           : 'it found the damage; who did it came before';
-    out.push({ module: module.name, function: target.nameOf(fault.pc ?? 0n).text, role, reason });
+    out.push({
+      module: module.name,
+      function: target.nameOf(fault.pc ?? 0n).text,
+      role,
+      reason,
+      address: json(fault.pc),
+    });
   }
   if (role === 'victim' || (module !== undefined && !isKernelOrHal(target, module))) return out;
   const frame = firstOutside(target, fault.frames);

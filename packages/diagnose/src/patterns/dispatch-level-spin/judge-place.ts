@@ -1,5 +1,5 @@
 /** Verdict on a queued wait whose holder's entry was found: by whose stack it lies in, and in which part. */
-import type { Frame } from '@dumpscope/debugger';
+import { type Frame, threadRegisters } from '@dumpscope/debugger';
 import type { Diagnosis } from '../../engine/diagnosis.ts';
 import type { Evidence } from '../../engine/evidence.ts';
 import { address, argument, irqlName, plural } from '../../engine/words.ts';
@@ -10,7 +10,7 @@ import { oldIrqlSaved } from '../../locks/old-irql.ts';
 import { type QueuedWait, type QueueEntry, WAIT } from '../../locks/queue-entry.ts';
 import { waitCycle } from '../../locks/spin-graph.ts';
 import { type Judgement, lockOrder } from './judgement.ts';
-import { frameHolding, mechanism } from './mechanism.ts';
+import { frameElsewhere, frameHolding, mechanism } from './mechanism.ts';
 
 export function byPlace(
   diagnosis: Diagnosis,
@@ -114,6 +114,7 @@ export function byPlace(
     }
     case 'other-processor': {
       const other = place.processor;
+      const holding = place.live === false ? null : frameElsewhere(target, other.interrupted, holder.address);
       const cycle = waitCycle(diagnosis, site);
       const spinsToo = diagnosis
         .fact(spinSites)
@@ -134,9 +135,11 @@ export function byPlace(
           wouldChange: [clearBit],
         };
       }
-      if (cycle !== null) return lockOrder(base, cycle, place.live === true ? 'strong' : 'likely', clearBit);
+      if (cycle !== null)
+        return lockOrder({ ...base, ...holding }, cycle, place.live === true ? 'strong' : 'likely', clearBit);
       return {
         ...base,
+        ...holding,
         verdict: spinsToo ? 'holder-stuck' : 'held-elsewhere',
         confidence: 'likely',
         why: spinsToo
@@ -171,6 +174,9 @@ export function byPlace(
       );
       return {
         ...base,
+        ...(place.live === false
+          ? null
+          : frameElsewhere(target, threadRegisters(target, place.thread.address), holder.address)),
         verdict: place.live === false ? 'orphaned-lock' : 'holder-descheduled',
         confidence: place.live === true ? 'strong' : 'likely',
         why:

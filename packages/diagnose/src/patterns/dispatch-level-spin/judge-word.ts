@@ -116,9 +116,17 @@ function held(
         .fact(spinSites)
         .some((sibling) => sibling.waiter.processor.number === number && isStuck(sibling));
       const cycle = waitCycle(diagnosis, site);
-      if (cycle !== null) return lockOrder(base, cycle, sure ? 'strong' : 'likely', `a lock word of 0 at ${where}`);
+      if (cycle !== null)
+        return lockOrder(
+          { ...base, holderFrame: holder.frame, holderWalk: holder.frames },
+          cycle,
+          sure ? 'strong' : 'likely',
+          `a lock word of 0 at ${where}`,
+        );
       return {
         ...base,
+        holderFrame: holder.frame,
+        holderWalk: holder.frames,
         verdict: spinsToo ? 'holder-stuck' : 'held-elsewhere',
         confidence: 'likely',
         why: spinsToo
@@ -131,6 +139,8 @@ function held(
     case 'thread':
       return {
         ...base,
+        holderFrame: holder.frame,
+        holderWalk: holder.frames,
         verdict: 'holder-descheduled',
         confidence: sure ? 'strong' : 'likely',
         why: `Thread ${address(target, holder.thread?.address ?? 0n)}, which runs on no processor, holds the lock in ${name} ${paths}.`,

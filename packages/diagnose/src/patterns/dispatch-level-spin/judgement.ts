@@ -29,8 +29,10 @@ export interface Judgement {
   /** Why, in sentences whose facts are evidence items. */
   readonly why: string;
   readonly lock: { readonly kind: string; readonly address: bigint; readonly word: bigint | null } | null;
-  /** Frame that holds the lock, where it is one of the spinning stack's own. */
+  /** Frame that holds the lock. */
   readonly holderFrame: Frame | null;
+  /** The walk that `holderFrame` is part of, where that is not the spinning stack's own. */
+  readonly holderWalk?: readonly Frame[];
   readonly assumptions: readonly string[];
   readonly wouldChange: readonly string[];
   readonly downstream: readonly string[];
@@ -45,7 +47,7 @@ export function busyElsewhere(diagnosis: Diagnosis, site: SpinSite): readonly Pr
 
 /** Each processor of the cycle holds what the one before it waits for. */
 export function lockOrder(
-  base: Pick<Judgement, 'lock' | 'holderFrame' | 'downstream'>,
+  base: Pick<Judgement, 'lock' | 'holderFrame' | 'holderWalk' | 'downstream'>,
   cycle: readonly number[],
   confidence: Confidence,
   wouldChange: string,

@@ -1,11 +1,12 @@
 /** How the spinning thread came to hold the lock already: recursion or a missed release, whichever a live frame shows. */
-import type { Frame } from '@dumpscope/debugger';
+import type { Frame, Registers, Target } from '@dumpscope/debugger';
 import type { Diagnosis } from '../../engine/diagnosis.ts';
 import { address } from '../../engine/words.ts';
 import { calledAddress, functionGraph, placeInGraph } from '../../facts/function-graph.ts';
 import type { SpinSite } from '../../facts/spin-sites.ts';
 import { lockEffects } from '../../locks/call-effect.ts';
 import { holdAt } from '../../locks/must-hold.ts';
+import type { Judgement } from './judgement.ts';
 
 /** The frame of the spinning stack whose memory holds `where`; null where no frame's extent is known to. */
 export function frameHolding(site: SpinSite, where: bigint): Frame | null {
@@ -14,6 +15,17 @@ export function frameHolding(site: SpinSite, where: bigint): Frame | null {
       (frame) => frame.extent !== null && where >= frame.extent.low && where < frame.extent.high,
     ) ?? null
   );
+}
+
+/** The frame of another stack whose memory holds `where`, with its walk; nothing where none does. */
+export function frameElsewhere(
+  target: Target,
+  start: Registers | null,
+  where: bigint,
+): Pick<Judgement, 'holderFrame' | 'holderWalk'> | null {
+  const frames = start === null ? [] : target.walkStack(start).frames;
+  const frame = frames.find(({ extent }) => extent !== null && where >= extent.low && where < extent.high);
+  return frame === undefined ? null : { holderFrame: frame, holderWalk: frames };
 }
 
 /** One sentence: recursion where code between an acquire and its release stands in a live frame, else both are named. */

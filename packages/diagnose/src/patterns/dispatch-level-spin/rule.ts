@@ -10,7 +10,7 @@ import { containerOf } from '../../locks/container.ts';
 import { queuedWaitOf } from '../../locks/spin-graph.ts';
 import { blankFinding } from '../../report/blank.ts';
 import type { Finding } from '../../report/report.ts';
-import { blameOf, clearedFor } from './blame.ts';
+import { blameOf, clearedFor, spinSignature } from './blame.ts';
 import { judgeLoop } from './judge-loop.ts';
 import { judgeQueued } from './judge-queued.ts';
 import { judgeWord } from './judge-word.ts';
@@ -134,6 +134,7 @@ function judge(diagnosis: Diagnosis, site: SpinSite): Finding | null {
     },
     since,
     blame: blameOf(diagnosis, site, judgement),
+    signature: spinSignature(diagnosis, site, judgement),
     cleared: clearedFor(diagnosis, site),
     evidence: evidence.items,
     assumptions: [...judgement.assumptions],

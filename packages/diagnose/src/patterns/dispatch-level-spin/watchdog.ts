@@ -282,7 +282,7 @@ function rvaText(target: Target, value: bigint): string {
 
 /** The module that runs the loop, and the first callers outside the kernel: carriers until the loop's own code is read. */
 function blame(target: Target, shape: ProfileShape): Finding['blame'] {
-  const out: { module: string; function: string | null; role: string; reason: string }[] = [];
+  const out: Finding['blame'][number][] = [];
   const pc = shape.pcs[0]?.pc;
   const own = pc === undefined ? undefined : target.moduleAt(pc);
   if (own !== undefined && pc !== undefined)
@@ -291,6 +291,7 @@ function blame(target: Target, shape: ProfileShape): Finding['blame'] {
       function: target.nameOf(pc).text,
       role: 'carrier',
       reason: 'every sample was interrupted in it',
+      address: json(pc),
     });
   for (const caller of shape.callers) {
     const module = target.moduleAt(caller);
@@ -306,6 +307,7 @@ function blame(target: Target, shape: ProfileShape): Finding['blame'] {
       function: target.nameOf(caller).text,
       role: 'caller',
       reason: 'on the stack of every sample; asked for what does not end',
+      address: json(caller),
     });
     if (out.length >= 4) break;
   }

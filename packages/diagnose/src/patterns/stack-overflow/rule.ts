@@ -141,6 +141,7 @@ function blameOf(diagnosis: Diagnosis, usage: StackUsage): Finding['blame'] {
         function: target.nameOf(frame.pc).text,
         role: 'recursing code',
         reason: 'it stands in every round of the calls that filled the stack',
+        address: json(frame.pc),
       },
     ];
   return usage.modules

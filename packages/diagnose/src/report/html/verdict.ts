@@ -1,5 +1,5 @@
 /** A finding in words: verdict first, then why, who, cleared, what would change it. */
-import { clearedTogether, sinceText } from '../phrases.ts';
+import { clearedTogether, moduleText, sinceText } from '../phrases.ts';
 import type { Confidence, Finding } from '../report.ts';
 import { type Content, heading, html, type Markup, when } from './markup.ts';
 import { type Arch, addressCode, code, containerText, prose, wordText } from './words.ts';
@@ -53,6 +53,7 @@ function facts(finding: Finding, arch: Arch): Content {
       'Loop',
       html`${addressCode(arch, loop.start)} to ${addressCode(arch, loop.end)}${loop.function === null ? null : html` in ${code(loop.function)}`}`,
     ]);
+  if (finding.signature != null) rows.push(['Key', code(finding.signature.key)]);
   if (rows.length === 0) return null;
   return html`<dl class="facts">${rows.map(([term, value]) => html`<div><dt>${term}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
@@ -63,7 +64,7 @@ function who(finding: Finding, sub: Sub): Content {
   if (finding.blame.length === 0) return null;
   return html`<section>${sub('Who')}<ol class="who">${finding.blame.map(
     (blame) =>
-      html`<li><code>${blame.function ?? blame.module}</code> <span class="role ${/victim|carrier|caller/.test(blame.role) ? 'bystander' : ''}">${blame.role}</span> <span class="reason">${prose(blame.reason)}</span></li>`,
+      html`<li><code>${blame.function ?? blame.module}</code> <span class="role ${/victim|carrier|caller/.test(blame.role) ? 'bystander' : ''}">${blame.role}</span> <span class="reason">${prose(blame.reason)}${moduleText(blame) === null ? null : html` <span class="muted">${moduleText(blame)}</span>`}</span></li>`,
   )}</ol></section>`;
 }
 
