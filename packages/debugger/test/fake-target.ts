@@ -300,6 +300,7 @@ export function fakeTarget(options: FakeTargetOptions): Target {
       tickSource: 'fake',
       systemTime: 0x1c85f2b_00000000n,
       uptime: 25_569_687_500n,
+      interruptTime: null,
     },
     trapFrame: (address) => trapFrameRecord(memory, arch, address),
     contextRecord: () => null,

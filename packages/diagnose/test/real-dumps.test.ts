@@ -62,6 +62,19 @@ describe.skipIf(!there)('real dumps', () => {
     for (const busy of [2, 6, 8, 10]) expect(r.processors[busy]?.idle).toBe(false);
   });
 
+  it('0x133: eight DPCs wait behind the spin, and no other dump has a blocked queue', () => {
+    for (const name of readdirSync(folder)) {
+      const found = report(file(name), name).findings.filter((finding) => finding.pattern === 'dpc-blockage');
+      if (name !== watchdogDump) expect(found, name).toEqual([]);
+      else {
+        expect(found).toMatchObject([{ verdict: 'raised-irql', confidence: 'strong', processor: 4 }]);
+        expect(found[0]?.title).toBe('8 DPCs of processor 4 cannot run: downstream of its spin');
+        expect(claims(found[0])).toMatch(/7,680 ticks = 2:00.000 in a row at DISPATCH_LEVEL or above/);
+        expect(claims(found[0])).toMatch(/undetermined the list cannot be read beyond .*: 1 DPC of 7/);
+      }
+    }
+  });
+
   it('0x133 with callers that vary does not fire', () => {
     const bytes = file(watchdogDump);
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);

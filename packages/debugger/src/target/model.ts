@@ -222,6 +222,8 @@ export interface TimeInfo {
   readonly tickSource: string;
   readonly systemTime: bigint | null; // FILETIME
   readonly uptime: bigint | null; // 100 ns
+  /** KUSER_SHARED_DATA.InterruptTime, 100 ns since the start; differs from ticks * increment by what the clock lost. */
+  readonly interruptTime: bigint | null;
 }
 
 export interface Bugcheck {

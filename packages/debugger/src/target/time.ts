@@ -65,6 +65,7 @@ export function readTime(input: TimeInput): TimeInfo {
       dump.header.systemUpTime ??
       fromTicks ??
       (interruptTime !== undefined && interruptTime > 0n ? interruptTime : null),
+    interruptTime: interruptTime !== undefined && interruptTime > 0n ? interruptTime : null,
   };
 }
 

@@ -39,6 +39,7 @@ const symptomPatterns: ReadonlySet<string> = new Set([
   'spiking-thread',
   'thread-starvation',
   'affine-thread',
+  'dpc-blockage',
   'busy-system',
 ]);
 

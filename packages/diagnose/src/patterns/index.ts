@@ -4,6 +4,7 @@ import { affineThread } from './affine-thread/rule.ts';
 import { busySystem } from './busy-system/rule.ts';
 import { coincidentalSymbolicInformation } from './coincidental-symbolic-information/rule.ts';
 import { dispatchLevelSpin } from './dispatch-level-spin/rule.ts';
+import { dpcBlockage } from './dpc-blockage/rule.ts';
 import { idleSystem } from './idle-system/rule.ts';
 import { invalidPointer } from './invalid-pointer/rule.ts';
 import { manualDump } from './manual-dump/rule.ts';
@@ -28,6 +29,7 @@ export const patterns: readonly Pattern[] = [
   spikingThread,
   affineThread,
   threadStarvation,
+  dpcBlockage,
   busySystem,
   idleSystem,
   youngSystem,

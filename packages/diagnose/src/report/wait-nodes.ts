@@ -53,3 +53,25 @@ export function readyPicture(
     ),
   );
 }
+
+const MAX_DPCS = 8;
+
+/** DPCs and the processor that does not come to run them. */
+export function dpcPicture(
+  target: Target,
+  processor: number,
+  dpcs: readonly { readonly address: bigint; readonly routine: bigint | null }[],
+): FindingPicture {
+  return waitsPicture(
+    dpcs.slice(0, MAX_DPCS).map(({ address: at, routine }) => ({
+      from: {
+        kind: 'dpc',
+        id: json(at) ?? '',
+        label: `DPC ${address(target, at)}`,
+        detail: routine === null ? null : target.nameOf(routine).text,
+      },
+      to: processorNode(target, processor),
+      label: 'queued',
+    })),
+  );
+}

@@ -1,6 +1,6 @@
-import { Structure } from '../../nt/structure.ts';
-import type { Processor } from '../../target/model.ts';
-import { type Command, CommandError, defineCommand, type Session } from '../command.ts';
+import { type DpcQueue, dpcQueues } from '../../nt/dpc-queue.ts';
+import type { Processor, Target } from '../../target/model.ts';
+import { type Command, CommandError, defineCommand } from '../command.ts';
 import { plainAddress } from '../format/address.ts';
 import { result } from '../format/lines.ts';
 import { symbolText } from '../session/names.ts';
@@ -12,58 +12,34 @@ export interface DeferredCall {
   readonly routine: bigint | null;
 }
 
-export interface DpcQueue {
+interface DeferredCalls {
   readonly calls: readonly DeferredCall[];
-  /** Why the list ended early; null when it ended where it should. */
+  /** Why a list ended early; null when all ended where they should. */
   readonly broken: string | null;
   /** False where the layouts lack the queue. */
   readonly known: boolean;
 }
 
-const MAX_CALLS = 1024;
+export function deferredCalls(target: Target, processor: Processor): DeferredCalls {
+  const queues = dpcQueues(target, processor);
+  const calls = queues.flatMap((queue) =>
+    queue.calls.map(({ kind, address, routine }) => ({
+      kind: kind === 'normal' ? ('Normal' as const) : ('Threaded' as const),
+      address,
+      routine,
+    })),
+  );
+  const bad = queues.find((queue) => queue.end !== 'end');
+  return { calls, broken: bad === undefined ? null : brokenText(target, bad), known: queues.length > 0 };
+}
 
-/**
- * DPCs queued to a processor. KDPC_DATA holds a LIST_ENTRY up to 6.2 and a single list (DpcList.ListHead) from 6.3 on;
- * before 5.2 the one list head lies in the KPRCB itself.
- */
-export function deferredCalls(session: Session, processor: Processor): DpcQueue {
-  const { target } = session;
-  const prcb = new Structure(target, '_KPRCB', processor.prcb);
-  const link = new Structure(target, '_KDPC', 0n).field('DpcListEntry');
-  const heads: { readonly kind: DeferredCall['kind']; readonly head: bigint; readonly single: boolean }[] = [];
-  for (const [i, kind] of [
-    [0, 'Normal'],
-    [1, 'Threaded'],
-  ] as const) {
-    const single = prcb.addressOf(`DpcData[${i}].DpcList.ListHead`) ?? prcb.addressOf(`DpcData[${i}].DpcList`);
-    const double = prcb.addressOf(`DpcData[${i}].DpcListHead`);
-    if (double !== undefined) heads.push({ kind, head: double, single: false });
-    else if (single !== undefined) heads.push({ kind, head: single, single: true });
-  }
-  const old = prcb.addressOf('DpcListHead');
-  if (heads.length === 0 && old !== undefined) heads.push({ kind: 'Normal', head: old, single: false });
-  if (heads.length === 0 || link === undefined) return { calls: [], broken: null, known: false };
-  const calls: DeferredCall[] = [];
-  let broken: string | null = null;
-  for (const { kind, head, single } of heads) {
-    const seen = new Set<bigint>();
-    for (let at = target.memory.pointer(head); ; at = target.memory.pointer(at)) {
-      if (at === undefined) {
-        const last = calls.at(-1)?.address ?? head;
-        broken = `Failed to read DPC at 0x${plainAddress(last, target)}`;
-        break;
-      }
-      if (single ? at === 0n : at === head) break;
-      if (seen.has(at) || calls.length >= MAX_CALLS) {
-        broken = `The DPC list does not end: it comes back to 0x${plainAddress(at, target)}`;
-        break;
-      }
-      seen.add(at);
-      const dpc = new Structure(target, '_KDPC', at - BigInt(link.offset));
-      calls.push({ kind, address: dpc.address, routine: dpc.value('DeferredRoutine') ?? null });
-    }
-  }
-  return { calls, broken, known: true };
+function brokenText(target: Target, queue: DpcQueue): string {
+  const at = plainAddress(queue.endAt ?? queue.head, target);
+  if (queue.end === 'unreadable') return `Failed to read DPC at 0x${at}`;
+  if (queue.end === 'not-a-dpc') return `The DPC list leads to 0x${at}, which is no DPC by its Type`;
+  return queue.end === 'cycle'
+    ? `The DPC list does not end: it comes back to 0x${at}`
+    : `The DPC list is longer than ${queue.calls.length} entries`;
 }
 
 export const dpcsCommand: Command = defineCommand({
@@ -79,7 +55,7 @@ export const dpcsCommand: Command = defineCommand({
     const rows: (DeferredCall & { readonly processor: number; readonly symbol: string | null })[] = [];
     let known = false;
     for (const processor of chosen) {
-      const queue = deferredCalls(session, processor);
+      const queue = deferredCalls(target, processor);
       known ||= queue.known;
       for (const dpc of queue.calls) {
         const symbol = dpc.routine === null ? null : symbolText(session, dpc.routine);

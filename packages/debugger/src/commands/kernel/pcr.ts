@@ -68,7 +68,7 @@ export const pcrCommand: Command = defineCommand({
       lines.push(line(label, plainAddress(value, target)));
     }
     lines.push('');
-    const queue = deferredCalls(session, processor);
+    const queue = deferredCalls(target, processor);
     lines.push(line('DpcQueue', ''));
     for (const dpc of queue.calls) {
       const routine = dpc.routine === null ? '' : (symbolText(session, dpc.routine) ?? '');

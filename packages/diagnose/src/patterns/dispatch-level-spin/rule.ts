@@ -1,6 +1,5 @@
 import type { Processor } from '@dumpscope/debugger';
-import type { Diagnosis, Pattern } from '../../engine/diagnosis.ts';
-import { definePattern } from '../../engine/diagnosis.ts';
+import { type Diagnosis, defineFact, definePattern, type FactKey, type Pattern } from '../../engine/diagnosis.ts';
 import type { Evidence } from '../../engine/evidence.ts';
 import { address, irqlName, json } from '../../engine/words.ts';
 import type { LoopView } from '../../facts/loop-view.ts';
@@ -22,23 +21,26 @@ import { watchdogFindings } from './watchdog.ts';
 export const dispatchLevelSpin: Pattern = definePattern({
   id: 'dispatch-level-spin',
   title: 'Dispatch Level Spin',
-  run(diagnosis: Diagnosis): readonly Finding[] {
-    const findings: Finding[] = [];
-    const open: Unexamined[] = [];
-    for (const site of diagnosis.fact(spinSites)) {
-      const finding = judge(diagnosis, site);
-      if (finding !== null) findings.push(finding);
-      else if (cannotBeEvaluated(site.loop))
-        open.push({
-          processor: site.waiter.processor,
-          why: `the exits of the loop at ${loopName(diagnosis, site)} cannot be evaluated: ${site.loop.execution.text}`,
-        });
-    }
-    const judged = new Set(findings.map((finding) => finding.processor));
-    findings.push(...watchdogFindings(diagnosis, judged));
-    findings.push(...unseenSpins(diagnosis, new Set(findings.map((finding) => finding.processor)), open));
-    return findings;
-  },
+  run: (diagnosis: Diagnosis): readonly Finding[] => diagnosis.fact(spinFindings),
+});
+
+/** For rules whose own finding is downstream of a spin on the same processor. */
+export const spinFindings: FactKey<readonly Finding[]> = defineFact('spin findings', (diagnosis: Diagnosis) => {
+  const findings: Finding[] = [];
+  const open: Unexamined[] = [];
+  for (const site of diagnosis.fact(spinSites)) {
+    const finding = judge(diagnosis, site);
+    if (finding !== null) findings.push(finding);
+    else if (cannotBeEvaluated(site.loop))
+      open.push({
+        processor: site.waiter.processor,
+        why: `the exits of the loop at ${loopName(diagnosis, site)} cannot be evaluated: ${site.loop.execution.text}`,
+      });
+  }
+  const judged = new Set(findings.map((finding) => finding.processor));
+  findings.push(...watchdogFindings(diagnosis, judged));
+  findings.push(...unseenSpins(diagnosis, new Set(findings.map((finding) => finding.processor)), open));
+  return findings;
 });
 
 const numbers = ['no', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten'];
