@@ -1,5 +1,6 @@
 /** Ready threads that every processor they may run on keeps waiting, grouped by those processors. */
 import type { Diagnosis } from '../engine/diagnosis.ts';
+import type { Confidence } from '../report/report.ts';
 import { type Occupant, type ReadyThread, readyThreads } from './ready-threads.ts';
 
 export interface HeldBack {
@@ -24,6 +25,16 @@ export function heldBack(
     else group.threads.push(ready);
   }
   return [...groups.values()];
+}
+
+/** How sure a finding about the group can be: processors out of sight may be free, contexts may be of another moment. */
+export function boundBy({ by, threads }: HeldBack, confidence: Confidence): Confidence {
+  if (threads.some((ready) => !ready.allSeen)) return 'possible';
+  const old = by.some(
+    ({ processor, dispatch }) =>
+      dispatch && (processor.contextTrust === 'stale' || processor.contextTrust === 'missing'),
+  );
+  return old && confidence === 'strong' ? 'likely' : confidence;
 }
 
 /** Its affinity leaves out a processor that would take it now. */

@@ -1,15 +1,20 @@
 /**
  * Threads that could run and do not: how long they have been ready, where they may run, and what runs there instead.
  *
- * KTHREAD.WaitTime is stamped again when a thread becomes ready, so for a ready thread it dates the readiness.
+ * They are found through the lists of processes and threads, whatever queue they wait in: XP's one set of lists, those of
+ * the KPRCB, the shared ones of 8.1 and later, a list of deferred ones. KTHREAD.WaitTime is stamped again when a thread
+ * becomes ready, so for a ready thread it dates the readiness.
  */
 import type { Processor, Target, Thread } from '@dumpscope/debugger';
 import { type Diagnosis, defineFact, type FactKey } from '../engine/diagnosis.ts';
+import { type Affinity, affinityOf, mayRun, type ProcessorPlace, processorPlace } from './affinity.ts';
 import { threadTimes } from './times.ts';
 
-/** KTHREAD.State. */
+/** KTHREAD.State: on a ready queue; chosen as a processor's NextThread; on a processor's list, to be queued (2003 on). */
 const READY = 1;
-const GROUP_SIZE = 64;
+const STANDBY = 3;
+const DEFERRED_READY = 7;
+
 /** The balance set manager boosts a thread that stayed ready for this long (300 ticks, up to 1 s of scan interval). */
 export const BOOST_SECONDS = 5.7;
 
@@ -24,69 +29,96 @@ export interface Occupant {
 
 export interface ReadyThread {
   readonly thread: Thread;
+  readonly state: 'ready' | 'standby' | 'deferred ready';
   readonly readySeconds: number;
   readonly readyTicks: number;
-  /** Mask over processors of group 0; null where it could not be read or the thread is of another group. */
-  readonly affinity: bigint | null;
+  /** Null where it could not be read. */
+  readonly affinity: Affinity | null;
+  /** Processors that could take it: those of its affinity, or the one that has chosen it already. */
   readonly allowed: readonly Occupant[];
   /** Processors of the machine on which its affinity does not let it run. */
   readonly excluded: readonly Occupant[];
+  /** False where the machine has processors that the dump does not show and its affinity may include. */
+  readonly allSeen: boolean;
 }
 
 /** Ready threads of normal and real-time priority, longest ready first. */
 export const readyThreads: FactKey<readonly ReadyThread[]> = defineFact('ready threads', (diagnosis: Diagnosis) => {
   const { target } = diagnosis;
-  if (target.processors.length === 0) return [];
-  const idle = new Set(target.processors.map((processor) => processor.idleThreadAddress));
-  const running = new Set(target.processors.map((processor) => processor.currentThread));
+  const { processors } = target;
+  if (processors.length === 0) return [];
+  const idle = new Set(processors.map((processor) => processor.idleThreadAddress));
+  const running = new Set(processors.map((processor) => processor.currentThread));
+  const places = processors.map((processor) => processorPlace(target, processor));
+  const occupants = occupantsByPriority(target);
   const found: ReadyThread[] = [];
   for (const thread of target.threads()) {
+    const state = stateOf(thread);
     // Zero is the priority of the zero page thread, which runs only when nothing else wants to.
-    if (thread.state !== READY || thread.priority === null || thread.priority <= 0) continue;
+    if (state === null || thread.priority === null || thread.priority <= 0) continue;
     if (idle.has(thread.address) || running.has(thread.address)) continue;
     const { ticksSinceWait, tickSeconds } = threadTimes(diagnosis, thread);
     if (ticksSinceWait === null || tickSeconds === null) continue;
     const affinity = affinityOf(target, thread);
-    const allowed: Occupant[] = [];
-    const excluded: Occupant[] = [];
-    for (const processor of target.processors)
-      (mayRun(affinity, processor) ? allowed : excluded).push(occupant(target, processor, thread.priority));
+    const all = occupants(thread.priority);
+    const chosen = state === 'ready' ? null : choosing(processors, thread, state);
+    const byAffinity = all.filter((_, i) => mayRun(affinity, places[i] ?? null));
     found.push({
       thread,
+      state,
       readyTicks: ticksSinceWait,
       readySeconds: ticksSinceWait * tickSeconds,
       affinity,
-      allowed,
-      excluded,
+      allowed: chosen === null ? byAffinity : all.filter(({ processor }) => processor === chosen),
+      excluded: all.filter((_, i) => !mayRun(affinity, places[i] ?? null)),
+      allSeen: chosen !== null || seesAll(target, affinity, places),
     });
   }
   return found.sort((a, b) => b.readyTicks - a.readyTicks);
 });
 
-function mayRun(affinity: bigint | null, processor: Processor): boolean {
-  return affinity === null || processor.number >= GROUP_SIZE || ((affinity >> BigInt(processor.number)) & 1n) === 1n;
+function stateOf(thread: Thread): ReadyThread['state'] | null {
+  if (thread.state === READY) return 'ready';
+  if (thread.state === STANDBY) return 'standby';
+  return thread.state === DEFERRED_READY ? 'deferred ready' : null;
 }
 
-/**
- * KAFFINITY up to Vista, GROUP_AFFINITY from 7 to Windows 10, pointer to KAFFINITY_EX from 11 (22000): layouts of
- * 5.1.2600, 6.1.7601, 10.0.19041 and 10.0.22000.
- */
-function affinityOf(target: Target, thread: Thread): bigint | null {
-  const grouped = thread.field('Affinity.Mask');
-  if (grouped !== null) return thread.field('Affinity.Group') === 0n ? nonZero(grouped) : null;
-  const embedded = thread.field('Affinity.Bitmap[0]');
-  if (embedded !== null) return nonZero(embedded);
-  const plain = thread.field('Affinity');
-  if (plain === null) return null;
-  if (target.pointerSize === 8 && plain >> 47n !== 0n && target.processors.length < GROUP_SIZE / 2) {
-    const bitmap = target.memory.u64(BigInt.asUintN(64, plain) + 8n);
-    return bitmap === undefined ? null : nonZero(bitmap);
+/** A processor that has chosen the thread keeps it until it switches: no other one takes it over meanwhile. */
+function choosing(processors: readonly Processor[], thread: Thread, state: ReadyThread['state']): Processor | null {
+  if (state === 'standby') {
+    const chosen = processors.find((processor) => processor.nextThread === thread.address);
+    if (chosen !== undefined) return chosen;
   }
-  return target.pointerSize === 8 && plain >> 47n !== 0n ? null : nonZero(plain);
+  // From 8 on the top bit of NextProcessor says that the thread is of a shared queue; 6.1 has DeferredProcessor beside it.
+  const number =
+    (state === 'deferred ready' ? thread.field('DeferredProcessor') : null) ??
+    thread.field('NextProcessorNumber') ??
+    thread.field('NextProcessor');
+  return processors.find((processor) => number !== null && processor.number === Number(number)) ?? null;
 }
 
-function nonZero(mask: bigint): bigint | null {
-  return mask === 0n ? null : mask;
+/** Every processor that the affinity names is among those of the dump. */
+function seesAll(target: Target, affinity: Affinity | null, places: readonly (ProcessorPlace | null)[]): boolean {
+  if (places.length >= target.dump.header.numberProcessors) return true;
+  if (affinity === null || places.includes(null)) return false;
+  for (const [group, mask] of affinity.groups)
+    for (let bit = 0; mask >> BigInt(bit) !== 0n; bit++)
+      if (((mask >> BigInt(bit)) & 1n) === 1n && !places.some((place) => place?.group === group && place.bit === bit))
+        return false;
+  return true;
+}
+
+/** What runs on each processor as a thread of some priority sees it; made once for each priority. */
+function occupantsByPriority(target: Target): (priority: number) => readonly Occupant[] {
+  const made = new Map<number, readonly Occupant[]>();
+  return (priority) => {
+    let occupants = made.get(priority);
+    if (occupants === undefined) {
+      occupants = target.processors.map((processor) => occupant(target, processor, priority));
+      made.set(priority, occupants);
+    }
+    return occupants;
+  };
 }
 
 function occupant(target: Target, processor: Processor, priority: number): Occupant {

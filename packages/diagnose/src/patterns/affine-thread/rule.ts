@@ -1,6 +1,6 @@
 import { type Diagnosis, definePattern, type Pattern } from '../../engine/diagnosis.ts';
 import { argument, clock, count, json, list, plural } from '../../engine/words.ts';
-import { freeElsewhere, type HeldBack, heldBack } from '../../facts/held-back.ts';
+import { boundBy, freeElsewhere, type HeldBack, heldBack } from '../../facts/held-back.ts';
 import { blankFinding } from '../../report/blank.ts';
 import type { Finding } from '../../report/report.ts';
 import { readyPicture } from '../../report/wait-nodes.ts';
@@ -20,16 +20,16 @@ export const affineThread: Pattern = definePattern({
     ),
 });
 
-function finding(diagnosis: Diagnosis, { by, threads }: HeldBack): Finding {
+function finding(diagnosis: Diagnosis, group: HeldBack): Finding {
   const { target } = diagnosis;
+  const { by, threads } = group;
   const evidence = diagnosis.evidence('affine');
   const named = threads.slice(0, MAX_NAMED);
   for (const ready of named) {
     const show = `!thread ${argument(target, ready.thread.address)}`;
-    const claim = `thread ${ready.thread.address.toString(16)} (priority ${ready.thread.priority}) is ready for ${count(ready.readyTicks)} ticks = ${clock(ready.readySeconds)}; its affinity is ${ready.affinity?.toString(16)}`;
-    const at = ready.thread.fieldAddress('Affinity');
-    if (at === null) evidence.fact(claim, 'true', show, '_KTHREAD');
-    else evidence.memory(claim, 'true', at, target.pointerSize, show);
+    const claim = `thread ${ready.thread.address.toString(16)} (priority ${ready.thread.priority}) is ${ready.state} for ${count(ready.readyTicks)} ticks = ${clock(ready.readySeconds)}; its affinity is ${ready.affinity?.text ?? 'not known'}`;
+    if (ready.affinity === null) evidence.fact(claim, 'true', show, '_KTHREAD');
+    else evidence.memory(claim, 'true', ready.affinity.address, ready.affinity.length, show);
   }
   for (const occupant of by)
     evidence.fact(occupant.reason ?? '', 'true', `~${occupant.processor.number}s; k`, occupant.processor.contextReason);
@@ -49,7 +49,7 @@ function finding(diagnosis: Diagnosis, { by, threads }: HeldBack): Finding {
     ...blankFinding(
       'affine-thread',
       null,
-      seconds >= STRONG_SECONDS ? 'strong' : 'likely',
+      boundBy(group, seconds >= STRONG_SECONDS ? 'strong' : 'likely'),
       `${plural(threads.length, 'ready thread')} may run only on ${where}, for ${clock(seconds)}`,
       `${list(by.map((occupant) => occupant.reason ?? ''))}. ${threads.length === 1 ? 'A thread bound there is' : `${count(threads.length)} threads bound there are`} ready and cannot move to ${list(free.map(({ processor }) => `processor ${processor.number}`))}. Whoever waits for ${threads.length === 1 ? 'it' : 'them'} hangs because of what runs there.`,
     ),

@@ -1,8 +1,12 @@
 import { type Diagnosis, definePattern, type Pattern } from '../../engine/diagnosis.ts';
+import type { Evidence } from '../../engine/evidence.ts';
 import { plural } from '../../engine/words.ts';
 import { readyThreads } from '../../facts/ready-threads.ts';
 import { blankFinding } from '../../report/blank.ts';
 import type { Finding } from '../../report/report.ts';
+
+/** Less of the uptime in the idle threads than this, and a busy snapshot is no luck. */
+const RARELY_IDLE = 0.1;
 
 /** No processor idles. One snapshot may catch that by luck, so threads that wait for a processor decide how sure it is. */
 export const busySystem: Pattern = definePattern({
@@ -29,10 +33,12 @@ export const busySystem: Pattern = definePattern({
       '!ready',
       '_KTHREAD.State',
     );
+    const idled = idleShare(diagnosis, evidence);
+    const rarelyIdle = idled !== null && idled < RARELY_IDLE;
     const finding = blankFinding(
       'busy-system',
       null,
-      waiting >= processors.length ? 'likely' : 'possible',
+      waiting >= processors.length || (waiting > 0 && rarelyIdle) ? 'likely' : 'possible',
       `None of ${processors.length} processors is idle`,
       `Every processor runs a thread${waiting === 0 ? ', and none waits for a processor: one snapshot may show that by luck' : `, and ${plural(waiting, 'more thread waits', 'more threads wait')} for one`}. What the running threads do says whether that is work or a spin.`,
     );
@@ -46,3 +52,26 @@ export const busySystem: Pattern = definePattern({
     ];
   },
 });
+
+/** Share of the uptime that the idle threads have run (their KernelTime), over all processors; null where one is unread. */
+function idleShare(diagnosis: Diagnosis, evidence: Evidence): number | null {
+  const { target } = diagnosis;
+  const ticks = target.time.tickCount;
+  if (ticks === null || ticks <= 0n) return null;
+  let sum = 0;
+  for (const { idleThreadAddress } of target.processors) {
+    const time = idleThreadAddress === null ? null : (target.thread(idleThreadAddress)?.kernelTime ?? null);
+    if (time === null) return null;
+    sum += time;
+  }
+  // Idle threads that never ran tell of times that nobody kept, not of a system that was never idle.
+  if (sum === 0) return null;
+  const share = Math.min(1, sum / (Number(ticks) * target.processors.length));
+  evidence.fact(
+    `the idle threads have run ${(share * 100).toFixed(1)} % of the time since the system started`,
+    share < RARELY_IDLE ? 'true' : 'false',
+    '!running -i',
+    '_KTHREAD.KernelTime of the idle threads',
+  );
+  return share;
+}

@@ -1,6 +1,8 @@
 import { type Diagnosis, definePattern, type Pattern } from '../../engine/diagnosis.ts';
+import type { Evidence } from '../../engine/evidence.ts';
 import { argument, clock, count, json, list, plural } from '../../engine/words.ts';
-import { freeElsewhere, type HeldBack, heldBack } from '../../facts/held-back.ts';
+import { cpuSeconds, cpuTime, shareText, uptimes, uptimeText } from '../../facts/cpu-time.ts';
+import { boundBy, freeElsewhere, type HeldBack, heldBack } from '../../facts/held-back.ts';
 import { BOOST_SECONDS, type Occupant } from '../../facts/ready-threads.ts';
 import { blankFinding } from '../../report/blank.ts';
 import type { Finding } from '../../report/report.ts';
@@ -40,19 +42,21 @@ const meaning: Readonly<Record<Verdict, string>> = {
   'normal-priority': 'a boost should have helped after about 4 s; it did not or was used up',
 };
 
-function finding(diagnosis: Diagnosis, { by, threads }: HeldBack): Finding {
+function finding(diagnosis: Diagnosis, group: HeldBack): Finding {
   const { target } = diagnosis;
+  const { by, threads } = group;
   const evidence = diagnosis.evidence('starve');
   const named = threads.slice(0, MAX_NAMED);
   for (const ready of named) {
     const show = `!thread ${argument(target, ready.thread.address)}`;
-    const claim = `thread ${ready.thread.address.toString(16)} (priority ${ready.thread.priority}) is ready for ${count(ready.readyTicks)} ticks = ${clock(ready.readySeconds)}`;
+    const claim = `thread ${ready.thread.address.toString(16)} (priority ${ready.thread.priority}) is ${ready.state} for ${count(ready.readyTicks)} ticks = ${clock(ready.readySeconds)}`;
     const at = ready.thread.fieldAddress('WaitTime');
     if (at === null) evidence.fact(claim, 'true', show, '_KTHREAD.WaitTime');
     else evidence.memory(claim, 'true', at, 4, show);
   }
   for (const occupant of by)
     evidence.fact(occupant.reason ?? '', 'true', `~${occupant.processor.number}s; k`, occupant.processor.contextReason);
+  const idlers = by.filter((occupant) => usesLittle(diagnosis, occupant, threads[0]?.readySeconds ?? 0, evidence));
   const unread = threads.filter((ready) => ready.affinity === null).length;
   const verdict = verdictOf(by);
   const first = threads[0];
@@ -63,7 +67,7 @@ function finding(diagnosis: Diagnosis, { by, threads }: HeldBack): Finding {
     ...blankFinding(
       'thread-starvation',
       verdict,
-      seconds >= STRONG_SECONDS && verdict !== 'normal-priority' && unread === 0 ? 'strong' : 'likely',
+      boundBy(group, seconds >= STRONG_SECONDS && verdict !== 'normal-priority' && unread === 0 ? 'strong' : 'likely'),
       `${plural(threads.length, 'ready thread')} cannot get a processor, for ${clock(seconds)}`,
       `${list(by.map((occupant) => occupant.reason ?? ''))}. ${plural(threads.length, 'ready thread has', 'ready threads have')} nowhere else to run, the oldest for ${clock(seconds)}; ${meaning[verdict]}.`,
     ),
@@ -73,9 +77,38 @@ function finding(diagnosis: Diagnosis, { by, threads }: HeldBack): Finding {
     image: process === null ? null : (target.process(process)?.image ?? null),
     since: { minSeconds: 0, maxSeconds: seconds, reason: 'WaitTime is stamped when a thread becomes ready' },
     evidence: evidence.items,
-    assumptions: unread === 0 ? [] : ['threads whose affinity could not be read may run on every processor'],
+    assumptions: [
+      ...(unread === 0 ? [] : ['threads whose affinity could not be read may run on every processor']),
+      ...idlers.map(
+        ({ processor }) =>
+          `before the thread that processor ${processor.number} runs now, which has not run that long, others of its priority ran there`,
+      ),
+    ],
     wouldChange: ['a second dump in which the threads have run'],
     downstream: named.map((ready) => `thread ${ready.thread.address.toString(16)}`),
     picture: readyPicture(target, named, by),
   };
+}
+
+/** A thread that has used less than this share of the time that others wait is not what kept them waiting all along. */
+const MIN_SHARE = 0.5;
+
+/** Below DISPATCH_LEVEL the thread may have got the processor just now. Its CPU time goes into the evidence. */
+function usesLittle(
+  diagnosis: Diagnosis,
+  { thread, dispatch }: Occupant,
+  readySeconds: number,
+  evidence: Evidence,
+): boolean {
+  if (thread === null || dispatch) return false;
+  const cpu = cpuTime(diagnosis, thread);
+  if (cpu === null) return true;
+  const used = cpuSeconds(cpu);
+  const known = diagnosis.fact(uptimes);
+  const at = thread.fieldAddress('KernelTime');
+  const show = `!thread ${argument(diagnosis.target, thread.address)}`;
+  const claim = `thread ${thread.address.toString(16)} has used ${clock(cpu.userSeconds)} in user mode and ${clock(cpu.kernelSeconds)} in the kernel${known.length === 0 ? '' : ` = ${shareText(used, known)} of one processor (up for ${uptimeText(known)})`}`;
+  if (at === null) evidence.fact(claim, 'true', show, '_KTHREAD');
+  else evidence.memory(claim, 'true', at, 4, show);
+  return used < readySeconds * MIN_SHARE;
 }

@@ -30,7 +30,7 @@ export const readyThreadSource: EdgeSource = defineEdgeSource({
           },
           proof: [
             {
-              claim: `thread ${argument(target, thread.address)} is ready (priority ${thread.priority}, affinity ${ready.affinity?.toString(16) ?? 'unread'}); ${occupant.reason}`,
+              claim: `thread ${argument(target, thread.address)} is ${ready.state} (priority ${thread.priority}, affinity ${ready.affinity?.text ?? 'unread'}); ${occupant.reason}`,
               address: thread.fieldAddress('State'),
               length: 1,
               command: `!thread ${argument(target, thread.address)}`,
