@@ -4,6 +4,7 @@ export * from './expressions/index.ts';
 export { baseBugcheckCode, bugcheckRow } from './nt/bugcheck.ts';
 export { bugcheckRows } from './nt/bugcheck-names.ts';
 export { type DpcListEnd, type DpcQueue, dpcQueues, type QueuedDpc, readDpc } from './nt/dpc-queue.ts';
+export * from './nt/eresource.ts';
 export { encodeKdbg } from './nt/kdbg-decode.ts';
 export { enumName, type ListEnd, Structure, walkList } from './nt/structure.ts';
 export * from './nt/thread-wait.ts';

@@ -3,6 +3,7 @@ import type { Pattern } from '../engine/diagnosis.ts';
 import { affineThread } from './affine-thread/rule.ts';
 import { busySystem } from './busy-system/rule.ts';
 import { coincidentalSymbolicInformation } from './coincidental-symbolic-information/rule.ts';
+import { deadlock } from './deadlock/rule.ts';
 import { dispatchLevelSpin } from './dispatch-level-spin/rule.ts';
 import { dpcBlockage } from './dpc-blockage/rule.ts';
 import { idleSystem } from './idle-system/rule.ts';
@@ -26,6 +27,7 @@ export const patterns: readonly Pattern[] = [
   wildCode,
   invalidPointer,
   selfDiagnosis,
+  deadlock,
   spikingThread,
   affineThread,
   threadStarvation,

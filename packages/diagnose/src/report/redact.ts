@@ -5,7 +5,12 @@ import type { Finding, Report } from './report.ts';
 export function redact(report: Report): Report {
   const names = new Set<string>();
   for (const processor of report.processors) if (processor.image !== null) names.add(processor.image);
-  for (const finding of report.findings) if (finding.image !== null) names.add(finding.image);
+  for (const finding of report.findings) {
+    if (finding.image !== null) names.add(finding.image);
+    // The second line of a thread is the name of its process.
+    for (const { from, to } of finding.picture?.waits ?? [])
+      for (const node of [from, to]) if (node.kind === 'thread' && node.detail !== null) names.add(node.detail);
+  }
   // Longest first, so that a name inside another does not leave a tail.
   const known = [...names].filter((name) => name.length > 1).sort((a, b) => b.length - a.length);
   const clean = (text: string): string => {

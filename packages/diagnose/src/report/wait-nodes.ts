@@ -29,7 +29,7 @@ export function unknownNode(id: string, label: string): WaitNode {
 }
 
 /** A picture that is a part of the wait graph and nothing else. */
-function waitsPicture(waits: readonly WaitEdge[]): FindingPicture {
+export function waitsPicture(waits: readonly WaitEdge[]): FindingPicture {
   return { loop: [], loopLength: null, queue: null, waits, profile: null };
 }
 

@@ -82,7 +82,7 @@ export class GraphBuilder implements WaitGraphBuilder {
           combination: wait.mode === 'all' || wait.mode === 'single' ? 'all' : 'any',
           access: claim.access ?? null,
           escape: claim.retries === true && (plain === 'timeout' || plain === 'unknown') ? 'retry' : plain,
-          since,
+          since: claim.retries === true && wait.timeout !== false ? atLeast(since) : since,
           proof: [
             {
               claim: `wait block ${argument(target, block.address)} of thread ${argument(target, wait.thread.address)} points at ${argument(target, block.object)}`,
@@ -108,6 +108,17 @@ export class GraphBuilder implements WaitGraphBuilder {
       reason: `the wait began ${count(ticksSinceWait)} ticks of ${trim(tickSeconds * 1000)} ms = ${clock(ticksSinceWait * tickSeconds)} before the dump`,
     };
   }
+}
+
+/** The wait that WaitTime dates is the latest of many. */
+function atLeast(since: WaitAge | null): WaitAge | null {
+  return since === null
+    ? null
+    : {
+        ...since,
+        maxSeconds: null,
+        reason: `${since.reason}; such a wait begins again every few seconds, so it may be older`,
+      };
 }
 
 function unclaimed(block: WaitBlock): Claim {

@@ -350,6 +350,15 @@ export class Machine {
         object.at === undefined ? region.take(size + 0x10, 0x10) + 0x10n : this.value(object.at, `objects.${name}.at`);
       this.objects.set(name, { type: object.type, at });
     }
+    for (const [name, resource] of Object.entries(scenario.resources ?? {})) {
+      if (this.objects.has(name)) throw new ForgeError(`resources.${name}: an object has that name`);
+      const size = layout.size('_ERESOURCE');
+      const at =
+        resource.at === undefined
+          ? this.nonPaged.take(size + 0x10, 0x10) + 0x10n
+          : this.value(resource.at, `resources.${name}.at`);
+      this.objects.set(name, { type: '_ERESOURCE', at });
+    }
   }
 
   #planProcessors(ethread: number, eprocess: number): void {

@@ -1,7 +1,8 @@
 import { ForgeError } from '../memory/address-space.ts';
-import type { Fields, IrpSpec, Value } from '../scenario/scenario.ts';
+import type { Fields, IrpSpec, Value, WaitSpec } from '../scenario/scenario.ts';
 import type { ForgedProcess, ForgedThread, Machine } from './machine.ts';
 import { StructWriter } from './struct-writer.ts';
+import { ResourceWaits, writeResources } from './write-resources.ts';
 
 const STATES = {
   initialized: 0,
@@ -16,6 +17,8 @@ const STATES = {
 
 const THREAD_OBJECT = 6;
 const PROCESS_OBJECT = 3;
+const NOTIFICATION_TIMER = 8;
+const WR_RESOURCE = 27;
 
 /** Applies a scenario's own field values over what the forge wrote. */
 export function applyFields(m: Machine, type: string, at: bigint, fields: Fields | undefined, where: string): void {
@@ -29,16 +32,19 @@ type Waiters = Map<bigint, bigint[]>;
 
 export function writeProcesses(m: Machine): void {
   const waiters: Waiters = new Map();
+  const resources = new ResourceWaits();
+  writeResources(m, resources);
   const active: bigint[] = [];
   for (const process of m.processes) {
     writeProcess(m, process);
-    for (const thread of process.threads) writeThread(m, thread, waiters);
+    for (const thread of process.threads) writeThread(m, thread, waiters, resources);
     linkThreads(m, process);
     if (process.listed && process.key !== 'Idle')
       active.push(process.at + offset(m, '_EPROCESS', 'ActiveProcessLinks'));
   }
   for (const [object, blocks] of waiters)
     m.write.linkList(object + offset(m, '_DISPATCHER_HEADER', 'WaitListHead'), blocks);
+  resources.link(m);
   const head = m.global('PsActiveProcessHead');
   if (head !== undefined) m.write.linkList(head, active);
   for (const process of m.processes) {
@@ -120,7 +126,7 @@ function writeProcess(m: Machine, process: ForgedProcess): void {
   applyFields(m, type, at, spec.fields, `${where}.fields`);
 }
 
-function writeThread(m: Machine, thread: ForgedThread, waiters: Waiters): void {
+function writeThread(m: Machine, thread: ForgedThread, waiters: Waiters, resources: ResourceWaits): void {
   const { spec, at, process } = thread;
   const where = thread.idleOf === null ? `processes.${process.key}.threads.${thread.key}` : thread.key;
   const w = m.write;
@@ -185,7 +191,7 @@ function writeThread(m: Machine, thread: ForgedThread, waiters: Waiters): void {
   set('Win32StartAddress', value(spec.win32StartAddress, 'win32StartAddress'));
   set('Tcb.TrapFrame', value(spec.trapFrame, 'trapFrame'));
   writeStack(m, thread, where);
-  writeWaits(m, thread, waiters, where);
+  writeWaits(m, thread, waiters, resources.objectOf(m, thread), where);
   writeIrps(m, thread, where);
   writeTeb(m, thread);
   applyFields(m, type, at, spec.fields, `${where}.fields`);
@@ -215,9 +221,15 @@ function writeStack(m: Machine, thread: ForgedThread, where: string): void {
   else if (stack.resident !== false) m.kernel.touch(limit, Number(base - limit));
 }
 
-function writeWaits(m: Machine, thread: ForgedThread, waiters: Waiters, where: string): void {
-  const waits = thread.spec.waits ?? [];
-  if (waits.length === 0) return;
+/** A wait for a resource has a time limit, after which it begins again. */
+function writeWaits(m: Machine, thread: ForgedThread, waiters: Waiters, resource: bigint | null, where: string): void {
+  const { spec } = thread;
+  const waits: readonly WaitSpec[] =
+    resource === null ? (spec.waits ?? []) : [...(spec.waits ?? []), { object: `0x${resource.toString(16)}` }];
+  if (resource !== null && spec.waitReason === undefined)
+    m.write.set('_ETHREAD', thread.at, 'Tcb.WaitReason', WR_RESOURCE);
+  const timed = spec.waitTimer ?? resource !== null;
+  if (waits.length === 0 && !timed) return;
   const inline = m.write.at('_ETHREAD', thread.at, 'Tcb.WaitBlock') ?? 0n;
   const size = m.layout.size('_KWAIT_BLOCK');
   // A thread has four wait blocks of its own, the last one for its timer; longer waits bring their own array.
@@ -232,7 +244,7 @@ function writeWaits(m: Machine, thread: ForgedThread, waiters: Waiters, where: s
     };
     set('Thread', thread.at);
     set('Object', object);
-    set('NextWaitBlock', index + 1 < waits.length ? block + BigInt(size) : first);
+    set('NextWaitBlock', index + 1 < waits.length ? block + BigInt(size) : timed ? inline + BigInt(3 * size) : first);
     set('WaitKey', m.valueOr(wait.key, BigInt(index), `${where}.waits[${index}].key`));
     set('WaitType', wait.any === false ? 0 : 1);
     set('BlockState', 4); // WaitBlockActive
@@ -243,6 +255,29 @@ function writeWaits(m: Machine, thread: ForgedThread, waiters: Waiters, where: s
     list.push(block + offset(m, '_KWAIT_BLOCK', 'WaitListEntry'));
     waiters.set(object, list);
   });
+  if (timed) writeTimer(m, thread, waits.length === 0 ? inline + BigInt(3 * size) : first, inline + BigInt(3 * size));
+}
+
+/** The fourth wait block is the timer's; up to 7 it is in the ring, later beside the array. */
+function writeTimer(m: Machine, thread: ForgedThread, first: bigint, block: bigint): void {
+  const timer = m.write.at('_ETHREAD', thread.at, 'Tcb.Timer');
+  if (timer === undefined) return;
+  m.write.set('_DISPATCHER_HEADER', timer, 'Type', NOTIFICATION_TIMER);
+  m.write.set('_DISPATCHER_HEADER', timer, 'Inserted', 1);
+  m.write.linkList(timer + offset(m, '_DISPATCHER_HEADER', 'WaitListHead'), [
+    block + offset(m, '_KWAIT_BLOCK', 'WaitListEntry'),
+  ]);
+  m.write.set('_ETHREAD', thread.at, 'Tcb.TimerActive', 1);
+  m.write.set('_ETHREAD', thread.at, 'Tcb.WaitBlockList', first);
+  for (const [path, value] of [
+    ['Thread', thread.at],
+    ['Object', timer],
+    ['NextWaitBlock', first],
+    ['WaitKey', 0x102n],
+    ['WaitType', 1n],
+    ['BlockState', 4n],
+  ] as const)
+    m.write.set('_KWAIT_BLOCK', block, path, value);
 }
 
 function writeIrps(m: Machine, thread: ForgedThread, where: string): void {

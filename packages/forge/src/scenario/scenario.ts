@@ -152,6 +152,8 @@ export interface ThreadSpec {
   readonly alertable?: boolean;
   readonly waitTime?: Value;
   readonly waits?: readonly WaitSpec[];
+  /** The wait has a time limit: the thread's own timer is armed and among its wait blocks. */
+  readonly waitTimer?: boolean;
   readonly contextSwitches?: Value;
   readonly kernelTime?: Value;
   readonly userTime?: Value;
@@ -267,6 +269,26 @@ export interface ObjectSpec {
   readonly size?: Value; // larger than the type's
 }
 
+export interface ResourceWaiterSpec {
+  readonly thread: string;
+  /** Address of its KWAIT_CHAIN_ENTRY, on builds that have one. */
+  readonly entry?: Value;
+}
+
+export interface ResourceSpec {
+  readonly at?: Value;
+  /** Owned exclusively; true where there is one owner, unless said otherwise. */
+  readonly exclusive?: boolean;
+  readonly owners?: readonly { readonly thread: Value; readonly count?: number }[];
+  readonly exclusiveWaiters?: readonly (string | ResourceWaiterSpec)[];
+  readonly sharedWaiters?: readonly (string | ResourceWaiterSpec)[];
+  readonly contention?: number;
+  readonly activeCount?: number;
+  /** False keeps it off nt!ExpSystemResourcesList. */
+  readonly listed?: boolean;
+  readonly fields?: Fields;
+}
+
 export interface ListSpec {
   readonly head: Value;
   /** Addresses of the LIST_ENTRYs in order. */
@@ -374,6 +396,7 @@ export interface Scenario {
   readonly processors: readonly ProcessorSpec[];
   readonly processes: Readonly<Record<string, ProcessSpec>>;
   readonly objects?: Readonly<Record<string, ObjectSpec>>;
+  readonly resources?: Readonly<Record<string, ResourceSpec>>;
   readonly lists?: readonly ListSpec[];
   readonly locks?: Readonly<Record<string, LockSpec>>;
   readonly trapFrames?: Readonly<Record<string, TrapFrameSpec>>;

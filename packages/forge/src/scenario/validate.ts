@@ -67,6 +67,7 @@ const thread = object({
   alertable: flag,
   waitTime: value,
   waits: list(object({ object: value, type: value, key: value, any: flag }, ['object'])),
+  waitTimer: flag,
   contextSwitches: value,
   kernelTime: value,
   userTime: value,
@@ -194,6 +195,10 @@ const lock: Check = (v, path, errors) => {
   (isRecord(v) && v['kind'] === 'queued' ? queued : plain)(v, path, errors);
 };
 
+const resourceWaiter: Check = (v, path, errors) => {
+  (typeof v === 'string' ? text : object({ thread: text, entry: value }, ['thread']))(v, path, errors);
+};
+
 const scenario = object(
   {
     id: text,
@@ -262,6 +267,19 @@ const scenario = object(
         },
         ['type'],
       ),
+    ),
+    resources: record(
+      object({
+        at: value,
+        exclusive: flag,
+        owners: list(object({ thread: value, count: integer }, ['thread'])),
+        exclusiveWaiters: list(resourceWaiter),
+        sharedWaiters: list(resourceWaiter),
+        contention: integer,
+        activeCount: integer,
+        listed: flag,
+        fields,
+      }),
     ),
     lists: list(object({ head: value, entries: list(value) }, ['head', 'entries'])),
     locks: record(lock),

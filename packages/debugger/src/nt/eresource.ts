@@ -1,0 +1,180 @@
+/**
+ * Executive resources (ERESOURCE): who owns one, who waits for it, and the list of all of them.
+ *
+ * Layouts by build: XP keeps OwnerThreads[2] ([0] exclusive, [1] first shared owner), 7 and later one OwnerEntry; further
+ * owners are in OwnerTable. Up to 8.1 waiters wait on a semaphore (shared) and an event (exclusive) that the resource
+ * points at; 14393 chains shared waiters in a KWAIT_CHAIN of single links, 17763 and later both kinds in chains of double
+ * links, each entry on its waiter's stack with an event of its own.
+ */
+import { type Va, va } from '@dumpscope/core';
+import type { Target } from '../target/model.ts';
+import { type ListEnd, Structure, walkList } from './structure.ts';
+
+const MAX_OWNERS = 4096;
+const MAX_WAITERS = 4096;
+const MAX_RESOURCES = 200_000;
+/** ERESOURCE.Flag: ResourceOwnedExclusive. */
+const EXCLUSIVE = 0x80;
+
+export interface ResourceOwner {
+  /**
+   * OwnerThread as it stands: a KTHREAD, or with bits 0 and 1 set what ExSetResourceOwnerPointer stored. 1 alone is what
+   * XP and 7 leave while they hand the resource over.
+   */
+  readonly pointer: Va;
+  readonly count: number;
+  /** Address of the OWNER_ENTRY. */
+  readonly entry: Va;
+}
+
+export interface ResourceWaiter {
+  readonly thread: Va;
+  readonly access: 'exclusive' | 'shared';
+  /** The dispatcher object of its wait block: the resource's event or semaphore, or the event in its chain entry. */
+  readonly object: Va;
+  /** Its KWAIT_BLOCK, or its KWAIT_CHAIN_ENTRY. */
+  readonly link: Va;
+}
+
+export interface Resource {
+  readonly address: Va;
+  /** Owned exclusively; null where Flag cannot be read. */
+  readonly exclusive: boolean | null;
+  readonly activeCount: number | null;
+  readonly contentionCount: number | null;
+  readonly numberOfExclusiveWaiters: number | null;
+  readonly numberOfSharedWaiters: number | null;
+}
+
+export function readResource(target: Target, address: bigint): Resource {
+  const resource = new Structure(target, '_ERESOURCE', address);
+  const flag = resource.number('Flag');
+  return {
+    address: resource.address,
+    exclusive: flag === undefined ? null : (flag & EXCLUSIVE) !== 0,
+    activeCount: resource.number('ActiveCount') ?? resource.number('ActiveEntries') ?? null,
+    contentionCount: resource.number('ContentionCount') ?? null,
+    numberOfExclusiveWaiters: resource.number('NumberOfExclusiveWaiters') ?? null,
+    numberOfSharedWaiters: resource.number('NumberOfSharedWaiters') ?? null,
+  };
+}
+
+/** Owner entries: the one or two inside the resource, then the table behind OwnerTable (element 0 holds its size). */
+export function resourceOwners(
+  target: Target,
+  address: bigint,
+): { readonly owners: readonly ResourceOwner[]; readonly complete: boolean } {
+  const resource = new Structure(target, '_ERESOURCE', address);
+  const owners: ResourceOwner[] = [];
+  let complete = true;
+  const add = (at: bigint | undefined): void => {
+    if (at === undefined) return;
+    const entry = new Structure(target, '_OWNER_ENTRY', at);
+    const pointer = entry.value('OwnerThread');
+    if (pointer === undefined) complete = false;
+    else if (pointer !== 0n)
+      // OwnerCount shares its dword with flag bits from 7 on.
+      owners.push({ pointer: va(pointer), count: entry.number('OwnerCount') ?? 0, entry: entry.address });
+  };
+  if (resource.has('OwnerEntry')) add(resource.addressOf('OwnerEntry'));
+  else {
+    add(resource.addressOf('OwnerThreads[0]'));
+    add(resource.addressOf('OwnerThreads[1]'));
+  }
+  const table = resource.value('OwnerTable');
+  const size = target.layouts.table.struct('_OWNER_ENTRY')?.size;
+  if (table === undefined) complete = false;
+  else if (table !== 0n && size !== undefined) {
+    const count = new Structure(target, '_OWNER_ENTRY', table).number('TableSize');
+    if (count === undefined || count > MAX_OWNERS) complete = false;
+    for (let i = 1; i < Math.min(count ?? 0, MAX_OWNERS); i++) {
+      add(table + BigInt(i * size));
+      if (!complete) break;
+    }
+  }
+  return { owners, complete };
+}
+
+/** Threads that wait for the resource, exclusive ones first. */
+export function resourceWaiters(target: Target, address: bigint): readonly ResourceWaiter[] {
+  return [
+    ...waitersBehind(target, address, 'ExclusiveWaiters', 'exclusive'),
+    ...waitersBehind(target, address, 'SharedWaiters', 'shared'),
+  ];
+}
+
+function waitersBehind(
+  target: Target,
+  address: bigint,
+  path: 'ExclusiveWaiters' | 'SharedWaiters',
+  access: ResourceWaiter['access'],
+): readonly ResourceWaiter[] {
+  const resource = new Structure(target, '_ERESOURCE', address);
+  const field = resource.field(path);
+  const first = resource.value(field?.type.kind === 'struct' ? `${path}.Head` : path);
+  if (field === undefined || first === undefined || first === 0n) return [];
+  const object = field.type.kind === 'pointer' && field.type.to.kind === 'struct';
+  return object ? waitersOn(target, first, access) : chainedWaiters(target, resource, first, access);
+}
+
+function waitersOn(target: Target, object: bigint, access: ResourceWaiter['access']): readonly ResourceWaiter[] {
+  const header = new Structure(target, '_DISPATCHER_HEADER', object);
+  const head = header.addressOf('WaitListHead');
+  const link = new Structure(target, '_KWAIT_BLOCK', 0n).field('WaitListEntry');
+  if (head === undefined || link === undefined) return [];
+  return walkList(target, target.memory, head, MAX_WAITERS).entries.flatMap((entry) => {
+    const block = new Structure(target, '_KWAIT_BLOCK', entry - BigInt(link.offset));
+    const thread = block.value('Thread');
+    return thread === undefined ? [] : [{ thread: va(thread), access, object: header.address, link: block.address }];
+  });
+}
+
+/** An entry's event is the object that its thread waits for; where the entry names no thread the event's list does. */
+function chainedWaiters(
+  target: Target,
+  resource: Structure,
+  first: bigint,
+  access: ResourceWaiter['access'],
+): readonly ResourceWaiter[] {
+  const found: ResourceWaiter[] = [];
+  const seen = new Set<bigint>();
+  // A head that is embedded in the resource, instead of a ring of entries alone, would lead back into it.
+  const from = resource.address;
+  const to = from + BigInt(target.layouts.table.struct('_ERESOURCE')?.size ?? 0);
+  let at: bigint | undefined = first;
+  while (at !== undefined && at !== 0n && !seen.has(at) && seen.size < MAX_WAITERS && !(at >= from && at < to)) {
+    seen.add(at);
+    const waiter = chainEntry(target, at);
+    if (waiter === null) break;
+    found.push({ ...waiter, access, link: va(at) });
+    at = target.memory.pointer(at);
+  }
+  return found;
+}
+
+/** The thread and event of a KWAIT_CHAIN_ENTRY; null where `address` is none. */
+function chainEntry(target: Target, address: bigint): { readonly thread: Va; readonly object: Va } | null {
+  const entry = new Structure(target, '_KWAIT_CHAIN_ENTRY', address);
+  const event = entry.addressOf('Event');
+  if (event === undefined) return null;
+  const block = waitersOn(target, event, 'shared')[0];
+  const thread = entry.has('Thread') ? entry.value('Thread') : block?.thread;
+  if (thread === undefined || thread === 0n) return null;
+  const type = new Structure(target, '_DISPATCHER_HEADER', event).number('Type');
+  return type === undefined || (type & 0x7f) > 1 ? null : { thread: va(thread), object: event };
+}
+
+/** Every resource of nt!ExpSystemResourcesList, which KDBG names; null where neither it nor symbols do. */
+export function systemResources(target: Target): {
+  readonly head: Va;
+  readonly resources: readonly Va[];
+  /** `head` where the list came back to its start. */
+  readonly end: ListEnd;
+  readonly at: Va;
+} | null {
+  const link = new Structure(target, '_ERESOURCE', 0n).field('SystemResourcesList');
+  const head = target.kdbg?.pointer('ExpSystemResourcesList') ?? target.resolve('nt!ExpSystemResourcesList') ?? null;
+  if (head === null || link === undefined) return null;
+  const list = walkList(target, target.memory, head, MAX_RESOURCES);
+  return { head, resources: list.entries.map((entry) => va(entry - BigInt(link.offset))), end: list.end, at: list.at };
+}
