@@ -31,7 +31,8 @@ const hex = (value: bigint | null) => (value ?? 0n).toString(16).padStart(8, '0'
 
 function rows(target: Target, frames: readonly Frame[]): string[] {
   return frames.map((frame) => {
-    const remark = frame.remark === null ? '' : ` (${frame.remark})`;
+    // As !thread on the page: remarks of trap frames alone.
+    const remark = frame.remark === null || frame.trapFrame === null ? '' : ` (${frame.remark})`;
     return `${hex(frame.childEbp ?? frame.sp)} ${hex(frame.returnAddress)} ${target.nameOf(frame.pc).text}${remark}`;
   });
 }

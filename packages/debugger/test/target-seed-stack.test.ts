@@ -78,7 +78,8 @@ function rows(p: UnwindPorts): string[] {
   const hex = (value: bigint | null) => (value ?? 0n).toString(16).padStart(8, '0');
   return [
     ...trace.frames.map(
-      (f) => `${hex(f.childEbp)} ${hex(f.returnAddress)} ${hex(f.pc)}${f.remark === null ? '' : ` (${f.remark})`}`,
+      (f) =>
+        `${hex(f.childEbp)} ${hex(f.returnAddress)} ${hex(f.pc)}${f.remark === null || f.trapFrame === null ? '' : ` (${f.remark})`}`,
     ),
     trace.endReason,
   ];

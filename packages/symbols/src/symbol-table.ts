@@ -1,5 +1,6 @@
 import type { Rva } from '@dumpscope/core';
 import type { LocalVariable } from './pdb/pdb-file.ts';
+import type { SymbolType } from './pdb/symbol-type.ts';
 
 export type SymbolOrigin = 'pdb-private' | 'pdb-public' | 'isf' | 'builtin' | 'export';
 
@@ -67,4 +68,6 @@ export interface ModuleDebugInfo {
   inlineFrames?(rva: number): readonly InlineFrame[];
   /** Variables whose scope holds `rva`, parameters among them; private PDBs only. */
   locals?(rva: number): readonly LocalVariable[];
+  /** Type of a variable or function that private symbols know; its names are of the module's own PDB. */
+  symbolType?(symbol: ModuleSymbol): SymbolType | undefined;
 }

@@ -15,7 +15,8 @@ export type TypeRef =
   | { readonly kind: 'struct'; readonly name: string }
   | { readonly kind: 'enum'; readonly name: string }
   | { readonly kind: 'bitfield'; readonly of: TypeRef; readonly position: number; readonly length: number }
-  | { readonly kind: 'function' };
+  /** `result` where the source keeps it. */
+  | { readonly kind: 'function'; readonly result?: TypeRef };
 
 export interface Field {
   readonly name: string;

@@ -36,13 +36,15 @@ import {
   asmCommand,
   echoCommand,
   evaluatorCommand,
+  linesCommand,
   machineCommand,
   quitCommand,
   radixCommand,
 } from './state/settings.ts';
+import { examineCommand } from './symbols/examine.ts';
 import { listModulesCommand } from './symbols/list-modules.ts';
+import { listNearCommand } from './symbols/list-near.ts';
 import { imagePathCommand, reloadCommand, symbolPathCommand } from './symbols/symbol-path.ts';
-import { examineCommand, listNearCommand } from './symbols/symbol-search.ts';
 import { displayTypeCommand } from './types/dt.ts';
 import { modelCommand } from './types/dx.ts';
 
@@ -57,6 +59,7 @@ export const allCommands: readonly Command[] = [
   echoCommand,
   quitCommand,
   asmCommand,
+  linesCommand,
   machineCommand,
   processorsCommand,
   registersCommand,

@@ -19,6 +19,8 @@ export interface Session {
   /** What `?` uses, `.expr` changes it. */
   evaluator: 'masm' | 'c++';
   readonly asmOptions: Set<string>;
+  /** Whether source lines are shown; `.lines` changes it. */
+  lines: boolean;
   /** User pseudo-registers $t0..$t19 and the automatic ones ($p, $exp). */
   readonly pseudo: Map<string, bigint>;
   /** Where a repeated `dd`, `u` goes on. */

@@ -205,10 +205,10 @@ describe('variables and inlined calls of a private PDB', () => {
     );
     // The frame's registers are those of the fake walk: eax 0, esp a07be0e0.
     expect(text('kpL 1')).toContain(
-      'hal!KeAcquireInStackQueuedSpinLock(unsigned long Lock = 0x0, int Word = ????)+0x47\n',
+      'hal!KeAcquireInStackQueuedSpinLock(unsigned long Lock = 0x0, int Word = ??)+0x47\n',
     );
     expect(text('.frame 1')).toContain('01 a07be1f0 a1342755 hal!KeAcquireInStackQueuedSpinLock+0x47');
-    expect(text('dv')).toBe('           Lock = 0x0\n           Word = ????\n           Gone = <value unavailable>\n');
+    expect(text('dv')).toBe('           Lock = 0x0\n           Word = ??\n           Gone = <value unavailable>\n');
     expect(text('dv /t L*')).toBe('unsigned long Lock = 0x0\n');
   });
 });

@@ -317,9 +317,16 @@ export class CppEvaluator {
   }
 
   #symbol(name: string, token: CppToken): CppValue {
+    const variable = this.#scope.variable?.(name);
+    if (variable !== undefined) {
+      const { type, address, value } = variable;
+      if (address === null && value === null)
+        throw new CommandError(`Value unavailable error at '${this.#quote(token)}'`);
+      return address === null ? rvalue(type, value ?? 0n) : { type, address, scalar: null };
+    }
     const address = this.#scope.symbol(name);
     if (address === undefined) throw new CommandError(`Couldn't resolve error at '${this.#quote(token)}'`);
-    // Publics have no types: only their address can be used.
+    // Public names and functions have no type here: only their address can be used.
     return { type: { kind: 'function' }, address, scalar: null };
   }
 

@@ -16,6 +16,15 @@ export interface PseudoValue {
   readonly type: TypeRef | null;
 }
 
+/** A variable that private symbols know, for the C++ evaluator. */
+export interface TypedVariable {
+  readonly type: TypeRef;
+  /** Null for one that is in a register. */
+  readonly address: Va | null;
+  /** Of one in a register. */
+  readonly value: bigint | null;
+}
+
 /** All that expressions may look at. Lookups return undefined for what does not exist or cannot be read. */
 export interface ExpressionScope {
   readonly pointerSize: 4 | 8;
@@ -28,6 +37,8 @@ export interface ExpressionScope {
   pseudo(name: string): PseudoValue | undefined;
   /** Address of a symbol or module, zero-extended. */
   symbol(name: string): Va | undefined;
+  /** A local variable of the current frame, or a variable of a module, where a private PDB tells its type. */
+  variable?(name: string): TypedVariable | undefined;
   /** Bytes of virtual memory as an unsigned number, undefined when any byte is missing. */
   read(address: bigint, size: 1 | 2 | 4 | 8): bigint | undefined;
   readPhysical(address: bigint, size: 1 | 2 | 4 | 8): bigint | undefined;

@@ -119,6 +119,10 @@ export interface Module {
   readonly mismatch?: string | null;
   /** Types of the module's own PDB, where it is at hand and private. */
   readonly pdbTypes?: TypeTable | null;
+  /** Where the exception directory lies, by the image's headers or the loader's record; null or absent where it is not known. */
+  readonly pdata?: { readonly rva: number; readonly size: number } | null;
+  /** Whether an RVA is executable; null or absent where the section headers are not known. */
+  isCode?(rva: number): boolean | null;
   /** Bounds of the function that holds `rva`: .pdata (primary entry of a chain), private symbol or, on x86, names. */
   functionAt(
     rva: number,

@@ -42,6 +42,8 @@ export interface UnwindCode {
   readonly info: number;
   /** Bytes allocated, offset of the save slot; 0 where the operation has none. */
   readonly operand: number;
+  /** Index of its first slot. */
+  readonly slot: number;
 }
 
 export interface UnwindInfo {
@@ -53,6 +55,8 @@ export interface UnwindInfo {
   /** In bytes (the stored value times 16). */
   readonly frameOffset: number;
   readonly codes: readonly UnwindCode[];
+  /** CountOfCodes: two-byte slots, those of epilogs included. */
+  readonly slots: number;
   /** Version 2: distances of epilogs from the function's end, and their common size. */
   readonly epilogs: readonly { readonly fromEnd: number; readonly size: number }[];
   readonly chained: { readonly begin: number; readonly end: number; readonly unwindData: number } | null;
@@ -125,7 +129,7 @@ export function decodeUnwindInfo(bytes: Uint8Array): UnwindInfo | string {
         if (fromEnd !== 0) epilogs.push({ fromEnd, size: epilogSize });
       }
     } else {
-      codes.push({ offset, op, info, operand });
+      codes.push({ offset, op, info, operand, slot: i });
     }
     i += slots;
   }
@@ -146,6 +150,7 @@ export function decodeUnwindInfo(bytes: Uint8Array): UnwindInfo | string {
     frameRegister: view.getUint8(3) & 15,
     frameOffset: (view.getUint8(3) >> 4) * 16,
     codes,
+    slots: count,
     epilogs,
     chained,
   };

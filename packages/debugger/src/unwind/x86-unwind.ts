@@ -97,10 +97,10 @@ function fpoCounts(record: X86FrameRecord): string {
   return `[${Math.floor(record.paramsSize / 4)},${Math.floor(record.localsSize / 4)}]`;
 }
 
-function remarkOf(record: X86FrameRecord): string | null {
-  if (record.kind !== 'fpo') return null;
-  if (record.frameType === 3) return 'FPO: [Non-Fpo]';
+/** What kv prints of a frame record. Of FrameData, whose functions with a frame pointer name it as the frame's base. */
+function remarkOf(record: X86FrameRecord): string {
   if (record.hasSeh) return 'FPO: [SEH]';
+  if (record.kind === 'fpo' ? record.frameType === 3 : record.program.includes('$T0 $ebp ')) return 'FPO: [Non-Fpo]';
   const dwords = (bytes: number): number => Math.floor(bytes / 4);
   return `FPO: [${dwords(record.paramsSize)},${dwords(record.localsSize)},${dwords(record.savedRegsSize)}]`;
 }
@@ -174,6 +174,7 @@ function byProgram(
   const childEbp = bareReturn(ports, context, slot, registers) ?? (slot - 4n) & MASK;
   const step = caller(values, slot, BigInt(eip), 'frame-data', childEbp, {
     esp: BigInt(newEsp),
+    remark: remarkOf(record),
     paramsSize: record.paramsSize,
   });
   const told = PRESERVED_X86.filter((name) => result.assigned.has(`$${name}`));
@@ -223,7 +224,7 @@ function byFpo(ports: UnwindPorts, registers: RegisterMap, record: X86FrameRecor
   const ebp = record.usesBasePointer ? savedEbp(ports, esp, record, slot) : undefined;
   const text = remarkOf(record);
   const remark =
-    record.usesBasePointer && text !== null && registers.get('ebp') !== undefined
+    record.usesBasePointer && registers.get('ebp') !== undefined
       ? `FPO: [EBP 0x${address8(registers.get('ebp') ?? 0n)}] ${text.slice(5)}`
       : text;
   return caller(

@@ -12,3 +12,4 @@ export * from './pdb-types.ts';
 export * from './procedures.ts';
 export * from './publics.ts';
 export * from './rows.ts';
+export type { SymbolType } from './symbol-type.ts';

@@ -9,6 +9,7 @@ export const LF_UNION_16T = 0x0006;
 export const LF_ENUM_16T = 0x0007;
 export const LF_PROCEDURE_16T = 0x0008;
 export const LF_MFUNCTION_16T = 0x0009;
+export const LF_ARGLIST_16T = 0x0201;
 export const LF_FIELDLIST_16T = 0x0204;
 export const LF_BITFIELD_16T = 0x0206;
 
@@ -37,6 +38,7 @@ export const LF_ENUM_ST = 0x1007;
 export const LF_PROCEDURE = 0x1008;
 export const LF_MFUNCTION = 0x1009;
 export const LF_ALIAS_ST = 0x1010;
+export const LF_ARGLIST = 0x1201;
 export const LF_FIELDLIST = 0x1203;
 export const LF_BITFIELD = 0x1205;
 

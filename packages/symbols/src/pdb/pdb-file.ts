@@ -20,6 +20,7 @@ import { PdbTypes } from './pdb-types.ts';
 import { PrivateSymbols } from './private-symbols.ts';
 import { Procedures } from './procedures.ts';
 import { Publics } from './publics.ts';
+import { symbolType } from './symbol-type.ts';
 import { TypeStream } from './type-stream.ts';
 
 const MAX_PROBLEMS = 100;
@@ -313,6 +314,7 @@ export class PdbFile {
     return {
       inlineFrames: (rva) => this.inlineFrames(rva),
       locals: (rva) => this.locals(rva),
+      symbolType: (symbol) => this.guard('symbol types', undefined, () => symbolType(this, symbol)),
       symbols: this.symbols,
       frameRecord: (rva) => this.guard('frame data', undefined, () => this.frames?.find(rva)),
       line: (rva) => this.guard('lines', undefined, () => this.line(rva)),

@@ -286,7 +286,7 @@ export class PdbTypes implements TypeTable {
           length: record.length,
         };
       case 'function':
-        return { kind: 'function' };
+        return { kind: 'function', result: this.#makeRef(record.result, depth + 1) };
       default:
         return { kind: 'base', name: `<type 0x${index.toString(16)}>`, size: 0, signed: false, form: 'void' };
     }

@@ -7,6 +7,7 @@ import { effectiveAddress, shownOperand } from '../session/effective-address.ts'
 import { symbolText } from '../session/names.ts';
 import { instructionAt } from '../session/scope.ts';
 import { sessionMemory } from '../session/session.ts';
+import { codeHeader, sourceAt } from '../session/source-line.ts';
 import { conditionHolds } from './condition.ts';
 
 export interface InstructionRow {
@@ -20,6 +21,8 @@ export interface InstructionRow {
   readonly gap: string | null;
   /** `image NAME` where the bytes are not in the dump but in the matching image file; null for the dump's own. */
   readonly source: string | null;
+  /** Source line by the private PDB; null without one. */
+  readonly line: number | null;
 }
 
 function hexBytes(bytes: Uint8Array): string {
@@ -45,6 +48,7 @@ export function instructionRow(session: Session, instruction: Instruction): Inst
     target: instruction.target,
     gap: null,
     source: sourceOf(session, instruction.address),
+    line: sourceAt(session, instruction.address)?.line ?? null,
   };
 }
 
@@ -75,6 +79,7 @@ export function missingRow(
     target: null,
     gap,
     source: null,
+    line: null,
   };
 }
 
@@ -82,14 +87,20 @@ export function missingRow(
  * `fffff804`789a115c ff15fe0e0000    call    qword ptr [Driver+0x2060 (fffff804`789a2060)]`: the bytes fill 16 columns, the
  * mnemonic 8; `.asm no_code_bytes` drops the bytes.
  */
-export function instructionLine(session: Session, row: InstructionRow, suffix = ''): string {
-  const address = engineAddress(row.address, session.target);
+export function instructionLine(session: Session, row: InstructionRow, suffix = '', withLine = false): string {
+  const shownLine = withLine || session.asmOptions.has('source_line');
+  const address = `${shownLine ? lineColumn(row) : ''}${engineAddress(row.address, session.target)}`;
   if (session.target.arch === 'arm64') return armLine(session, row, address);
   const shown = row.bytes ?? '??';
   const bytes = session.asmOptions.has('no_code_bytes') ? '' : `${shown.length >= 16 ? `${shown} ` : shown.padEnd(16)}`;
   // WinDbg keeps the mnemonic's padding only in front of operands.
   const text = row.operands === '' && suffix === '' ? row.mnemonic : `${row.mnemonic.padEnd(7)} ${row.operands}`;
   return `${address} ${bytes}${text.trimEnd()}${suffix === '' ? '' : ` ${suffix}`}`;
+}
+
+/** `   16 `: the line number before each instruction of `uf`, and of `u` after `.asm source_line`. */
+function lineColumn(row: InstructionRow): string {
+  return `${(row.line === null ? '' : String(row.line)).padStart(5)} `;
 }
 
 /** `fffff800`b2a14d90 d43e0000 brk         #0xF000`. */
@@ -125,7 +136,7 @@ function readNumber(session: Session, address: Va, size: number): bigint | null 
 /** Header and instruction at the current PC, as `r` and `.trap` end. */
 export function currentInstructionLines(session: Session, registers: Registers): string[] {
   const symbol = symbolText(session, registers.pc);
-  const header = symbol === null ? [] : [`${symbol}:`];
+  const header = symbol === null ? [] : [codeHeader(session, symbol, registers.pc)];
   const instruction = instructionAt(session, registers.pc);
   if (instruction === null) {
     return [...header, instructionLine(session, missingRow(session, registers.pc, null, null))];

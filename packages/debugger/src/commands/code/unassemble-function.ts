@@ -1,12 +1,14 @@
 import { type Va, va } from '@dumpscope/core';
 import { buildGraph, type CodeRange, type CodeReader, type FlowGraph } from '@dumpscope/cpu';
 import { parseAddress } from '../../expressions/range.ts';
+import { targetAddress } from '../../expressions/scope.ts';
 import { type Command, CommandError, type CommandResult, defineCommand, type Session } from '../command.ts';
 import { engineAddress } from '../format/address.ts';
 import { result } from '../format/lines.ts';
 import { symbolText } from '../session/names.ts';
-import { sessionScope } from '../session/scope.ts';
+import { instructionAt, sessionScope } from '../session/scope.ts';
 import { currentRegisters, sessionMemory } from '../session/session.ts';
+import { codeHeader } from '../session/source-line.ts';
 import { type InstructionRow, instructionLine, instructionRow, sourceRemark } from './instruction-line.ts';
 
 interface BlockRow {
@@ -111,12 +113,13 @@ function listFunction(session: Session, args: string): CommandResult {
   if (options.has('c')) return listCalls(session, bounds.start, blocks);
   const lines: string[] = [];
   if (options.has('i')) lines.push(`${blocks.reduce((n, b) => n + b.instructions.length, 0)} instructions scanned`, '');
+  const withLines = blocks.some((block) => block.instructions.some((row) => row.line !== null));
   let last: InstructionRow | undefined;
   for (const block of blocks) {
     if (lines.length > 0 && lines.at(-1) !== '') lines.push('');
-    if (block.symbol !== null) lines.push(`${block.symbol}:`);
+    if (block.symbol !== null) lines.push(codeHeader(session, block.symbol, block.start));
     for (const row of block.instructions) {
-      lines.push(...sourceRemark(row, last), instructionLine(session, row));
+      lines.push(...sourceRemark(row, last), instructionLine(session, row, '', withLines));
       last = row;
     }
   }
@@ -129,6 +132,18 @@ function listFunction(session: Session, args: string): CommandResult {
   return result(blocks, lines);
 }
 
+/** Where a call through a fixed slot, as those of imports, leads to; null where the slot is not readable or not fixed. */
+function importedFunction(session: Session, address: bigint): Va | null {
+  const operand = instructionAt(session, address)?.operands[0];
+  if (operand?.kind !== 'memory' || operand.index !== null || !(operand.base === null || operand.ripRelative))
+    return null;
+  if (operand.segment === 'fs' || operand.segment === 'gs') return null;
+  const memory = sessionMemory(session);
+  const slot = targetAddress(operand.displacement, session.target.pointerSize);
+  const value = memory.pointer(slot);
+  return value === undefined || session.target.moduleAt(va(value)) === undefined ? null : va(value);
+}
+
 /** `uf /c`: the calls alone. */
 function listCalls(session: Session, start: bigint, blocks: readonly BlockRow[]): CommandResult {
   const { target } = session;
@@ -139,9 +154,11 @@ function listCalls(session: Session, start: bigint, blocks: readonly BlockRow[])
   for (const block of blocks) {
     for (const row of block.instructions) {
       if (!row.mnemonic.startsWith('call') && row.mnemonic !== 'bl' && row.mnemonic !== 'blr') continue;
-      const text = row.target === null ? row.operands : place(row.target);
-      rows.push({ from: row.address, to: row.target, text });
-      lines.push(`  ${place(row.address)}:`, `    call to ${text}`);
+      const to = row.target ?? importedFunction(session, row.address);
+      const text =
+        to === null ? `unresolvable call: ${`${row.mnemonic.padEnd(7)} ${row.operands}`}` : `call to ${place(to)}`;
+      rows.push({ from: row.address, to, text });
+      lines.push(`  ${place(row.address)}:`, `    ${text}`);
     }
   }
   return result(rows, lines);

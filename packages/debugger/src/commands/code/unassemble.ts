@@ -7,6 +7,7 @@ import { hexDigits } from '../format/address.ts';
 import { result } from '../format/lines.ts';
 import { instructionAt, sessionScope } from '../session/scope.ts';
 import { currentRegisters, sessionMemory } from '../session/session.ts';
+import { codeHeader } from '../session/source-line.ts';
 import { type InstructionRow, instructionLine, instructionRow, missingRow, sourceRemark } from './instruction-line.ts';
 
 const DEFAULT_COUNT = 8;
@@ -24,7 +25,7 @@ export function withHeaders(session: Session, rows: readonly InstructionRow[]): 
   for (const [index, row] of rows.entries()) {
     lines.push(...sourceRemark(row, rows[index - 1]));
     const here = owner(row.symbol);
-    if (here !== last && row.symbol !== null) lines.push(`${row.symbol}:`);
+    if (here !== last && row.symbol !== null) lines.push(codeHeader(session, row.symbol, row.address));
     last = here;
     lines.push(instructionLine(session, row));
   }

@@ -110,7 +110,7 @@ function stackOf(session: Session, processor: Processor): string[] {
     clean: false,
     numbers: session.target.pointerSize === 8,
     distance: false,
-    sourceLines: false,
+    sourceLines: true,
   };
   return stackLines(session, trace, options);
 }

@@ -307,7 +307,7 @@ function threadStack(
   if (registers === null) return { frames: [], lines: ["(the thread's context is not in the dump: no stack)"] };
   const trace = walk(session, registers, MAX_FRAMES);
   const process = thread.process ?? thread.owningProcess;
-  const options = { args, verbose: true, clean: false, numbers: false, distance: false, sourceLines: true };
+  const options = { args, verbose: 'traps' as const, clean: false, numbers: false, distance: false, sourceLines: true };
   return {
     frames: frameRows(session, trace, process),
     lines: stackLines(session, trace, options, { legacy: true, process }),

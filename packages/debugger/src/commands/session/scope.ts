@@ -9,11 +9,13 @@ import { effectiveAddress, shownOperand } from './effective-address.ts';
 import { pcrAddress } from './pcr-address.ts';
 import { isCommonRegister, registerByName } from './registers-by-name.ts';
 import { currentProcess, currentRegisters, currentThread, processorOf, sessionMemory } from './session.ts';
+import { sessionVariables } from './variables.ts';
 
 /** The session as the evaluators see it. Nothing is cached: commands build one per run. */
 export function sessionScope(session: Session): ExpressionScope {
   const { target } = session;
   const memory = sessionMemory(session);
+  const variables = sessionVariables(session);
   let registers: Registers | null | undefined;
   const current = (): Registers | null =>
     registers === undefined ? (registers = currentRegisters(session)) : registers;
@@ -27,7 +29,8 @@ export function sessionScope(session: Session): ExpressionScope {
       return set === null ? undefined : registerByName(set, name);
     },
     pseudo: (name) => pseudoRegister(session, name, current),
-    symbol: (name) => target.resolve(name),
+    symbol: (name) => variables.local(name)?.address ?? target.resolve(name),
+    variable: (name) => variables.local(name) ?? variables.global(name),
     read(address, size) {
       switch (size) {
         case 1:

@@ -22,6 +22,7 @@ export function createSession(target: Target, options: SessionOptions = {}): Ses
     radix: 16,
     evaluator: 'masm',
     asmOptions: new Set(),
+    lines: true,
     pseudo: new Map(),
     continuations: new Map(),
     lastDisplay: 'db',

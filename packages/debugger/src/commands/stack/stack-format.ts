@@ -3,6 +3,7 @@ import type { Frame, Registers, StackTrace, Target } from '../../target/model.ts
 import type { Session } from '../command.ts';
 import { engineAddress, engineAddressOrGap, hexDigits } from '../format/address.ts';
 import { nameIn, symbolText } from '../session/names.ts';
+import { sourceAt, sourceText } from '../session/source-line.ts';
 import { withTypesOf } from '../types/type-sources.ts';
 import { codeAddress } from './code-address.ts';
 import { localVariables } from './local-variables.ts';
@@ -11,7 +12,8 @@ import { parameterList } from './variable-text.ts';
 /** What the letters behind `k` ask for. */
 export interface StackOptions {
   readonly args: boolean; // b, v
-  readonly verbose: boolean; // v
+  /** v; `traps`: trap frames alone, as the seed's page has them under !thread. */
+  readonly verbose: boolean | 'traps';
   readonly clean: boolean; // c
   readonly numbers: boolean; // n
   readonly distance: boolean; // f
@@ -104,14 +106,7 @@ function sourceOf(
   frame: Frame,
   process?: bigint | null,
 ): { readonly file: string; readonly line: number } | null {
-  const at = codeAddress(frame);
-  const { module } = nameIn(session, at, process);
-  return module?.debugInfo?.line(Number(at - module.base)) ?? null;
-}
-
-/** ` [file @ line] `, the blank behind it included. */
-function sourceText(source: { readonly file: string | null; readonly line: number | null } | null): string {
-  return source === null || source.file === null || source.line === null ? '' : ` [${source.file} @ ${source.line}] `;
+  return sourceAt(session, codeAddress(frame), process);
 }
 
 /** The header line. `legacy` is the form without frame numbers that `!thread` prints on 64-bit targets too. */
@@ -128,9 +123,28 @@ export function stackHeader(target: Target, options: StackOptions, legacy = fals
   return `${number}${memory}Child-SP          RetAddr${gap}${args}Call Site`;
 }
 
-function remarkOf(target: Target, frame: Frame): string {
-  if (frame.remark !== null) return ` (${frame.remark})`;
-  return frame.trapFrame === null ? '' : ` (TrapFrame @ ${engineAddress(frame.trapFrame, target)})`;
+function remarkOf(
+  session: Session,
+  frame: Frame,
+  verbose: StackOptions['verbose'],
+  process: bigint | null | undefined,
+): string {
+  const { target } = session;
+  if (verbose === false || (verbose === 'traps' && frame.trapFrame === null)) return '';
+  const remark =
+    frame.remark !== null
+      ? ` (${frame.remark})`
+      : frame.trapFrame === null
+        ? ''
+        : ` (TrapFrame @ ${engineAddress(frame.trapFrame, target)})`;
+  return target.arch === 'x86' && verbose === true ? `${remark}${conventionOf(session, frame, process)}` : remark;
+}
+
+/** ` (CONV: stdcall)`: the calling convention, where private symbols know the function's type. */
+function conventionOf(session: Session, frame: Frame, process: bigint | null | undefined): string {
+  const { module, symbol } = nameIn(session, codeAddress(frame), process);
+  const type = symbol === null ? undefined : module?.debugInfo?.symbolType?.(symbol);
+  return type?.kind !== 'function' || type.convention === null ? '' : ` (CONV: ${type.convention})`;
 }
 
 /** Whether WinDbg would warn in front of this frame: it was found without data that says where it lies. */
@@ -176,7 +190,7 @@ function inlineLine(session: Session, shown: ShownFrame, options: StackOptions, 
   const name = `${module}!${shown.inline?.name ?? '?'}`;
   if (options.clean) return `${number}${name}`;
   const distance = options.distance ? ' '.repeat(10) : '';
-  const source = options.sourceLines ? sourceText(shown.inline) : '';
+  const source = options.sourceLines && session.lines ? sourceText(shown.inline) : '';
   if (!wide)
     return `${number}${distance}(Inline) -------- ${options.args ? `${'-------- '.repeat(3)}` : ''}${name}${source}`;
   const args = options.args ? `: ${'--------`-------- '.repeat(4)}: ` : '';
@@ -233,7 +247,7 @@ export function frameLine(
   const returnAddress = engineAddress(frame.returnAddress ?? 0n, target);
   const head = `${number}${distance}${engineAddress(sp, target)} ${returnAddress}`;
   const source = options.sourceLines ? sourceText(sourceOf(session, frame, process)) : '';
-  const tail = `${withParameters(session, frame, symbol, options, process)}${options.verbose ? remarkOf(target, frame) : ''}${source}`;
+  const tail = `${withParameters(session, frame, symbol, options, process)}${remarkOf(session, frame, options.verbose, process)}${source}`;
   if (pointerSize === 4) {
     const args = options.args ? `${frameArgs(target, frame, 3)} ` : '';
     return `${head} ${args}${tail}`;

@@ -6,8 +6,8 @@ import { type Command, CommandError, type CommandResult, defineCommand, type Ses
 import { masmValueText } from '../format/address.ts';
 import { result } from '../format/lines.ts';
 import { sessionScope } from '../session/scope.ts';
+import { withExpressionTypes } from '../session/variables.ts';
 import { structLines } from '../types/display-type.ts';
-import { withTypesOf } from '../types/type-sources.ts';
 import { scalarText } from '../types/value-text.ts';
 import { helpResult } from './help.ts';
 
@@ -49,9 +49,9 @@ export const evaluateCppCommand: Command = defineCommand({
   summary: 'evaluate a C++ expression and show it by its type',
   usage: '?? expression',
   fidelity:
-    "WinDbg's form. Symbols have no types here: use their address with a cast. Nothing is assigned; floating-point values are shown, not computed with.",
+    "WinDbg's form. Variables have their types where a private PDB tells them; of other symbols use the address with a cast. Nothing is assigned; floating-point values are shown, not computed with.",
   run(own, args) {
-    const session = withTypesOf(own, args);
+    const session = withExpressionTypes(own, args);
     const scope = sessionScope(session);
     const value = evaluateCpp(args, scope);
     const { types } = scope;

@@ -23,8 +23,9 @@ const ASM_OPTIONS: readonly string[] = ['ignore_output_width', 'no_code_bytes', 
 export const asmCommand: Command = defineCommand({
   names: ['.asm', '.asm-'],
   summary: 'show or set disassembly options',
-  usage: '.asm [no_code_bytes|…] | .asm- option',
-  fidelity: 'no_code_bytes works; the other options are remembered and change nothing.',
+  usage: '.asm [no_code_bytes|source_line|ignore_output_width|verbose] | .asm- option',
+  fidelity:
+    'As in WinDbg. ignore_output_width changes nothing because lines are never cut, verbose nothing because it is of Itanium.',
   run(session, args) {
     const off = args.startsWith('-');
     const words = args
@@ -39,6 +40,20 @@ export const asmCommand: Command = defineCommand({
     }
     const set = ASM_OPTIONS.filter((o) => session.asmOptions.has(o));
     return result([{ options: set }], [`Assembly options: ${set.length === 0 ? '<default>' : set.join(' ')}`]);
+  },
+});
+
+export const linesCommand: Command = defineCommand({
+  names: ['.lines'],
+  summary: 'show or hide source lines',
+  usage: '.lines [-e|-d|-t]',
+  fidelity: 'As in WinDbg; they are shown from the start, as in its window.',
+  run(session, args) {
+    if (args === '-e') session.lines = true;
+    else if (args === '-d') session.lines = false;
+    else if (args === '' || args === '-t') session.lines = !session.lines;
+    else throw new CommandError('Syntax error', { at: 0 });
+    return result([{ lines: session.lines }], [`Line number information will ${session.lines ? '' : 'not '}be loaded`]);
   },
 });
 

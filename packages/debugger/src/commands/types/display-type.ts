@@ -5,8 +5,8 @@ import type { Session } from '../command.ts';
 import { engineAddress } from '../format/address.ts';
 import { sessionMemory } from '../session/session.ts';
 import type { FieldPattern } from './dt-arguments.ts';
-import { sizeOrUndefined, typeText, verboseText } from './type-text.ts';
-import { scalarAt, scalarText, shortValue, UNREADABLE } from './value-text.ts';
+import { sizeOrUndefined, structSummary, structText, typeText, verboseText } from './type-text.ts';
+import { scalarAt, scalarText, shortValue } from './value-text.ts';
 
 export interface FieldRow {
   /** `Links.Flink` from the outermost structure. */
@@ -67,16 +67,30 @@ class Drawer {
     const { table } = target.layouts;
     const address = base === null ? null : targetAddress(base + BigInt(field.offset), target.pointerSize);
     const full = path === '' ? field.name : `${path}.${field.name}`;
+    const isVerbose = this.#options.verbose === true;
     const text =
       address === null
-        ? this.#options.verbose === true
+        ? isVerbose
           ? verboseText(field.type, table)
           : typeText(field.type)
-        : this.#options.verbose === true && field.type.kind === 'struct'
-          ? `${verboseText(field.type, table)}${this.#short(field.type.name, address)}`
+        : isVerbose
+          ? this.#verboseValue(field.type, address)
           : scalarText(this.#session, field.type, address);
     this.row(field.name, full, field.offset, field.type, address, text, level);
     this.expand(field.type, address, full, level, depth);
+  }
+
+  /** A value with what `-v` adds: sizes of structures, also of those that pointers lead to. */
+  #verboseValue(type: TypeRef, address: bigint): string {
+    const { table } = this.#session.target.layouts;
+    if (type.kind === 'struct') return `${structSummary(type.name, table)}${this.#short(type.name, address)}`;
+    const text = scalarText(this.#session, type, address);
+    if (type.kind === 'bitfield') return `Bitfield ${text}`;
+    const name = type.kind === 'pointer' && type.to.kind === 'struct' ? type.to.name : null;
+    const bare = name === null ? '' : ` ${structText(name)}`;
+    return name === null || !text.endsWith(bare)
+      ? text
+      : `${text.slice(0, text.length - bare.length)} ${structSummary(name, table)}`;
   }
 
   #short(name: string, address: bigint): string {
@@ -96,7 +110,7 @@ class Drawer {
     const indent = this.#options.noIndent === true ? '   ' : '   '.repeat(level + 1);
     const offsetText = this.#options.noOffsets === true ? '' : `+0x${offset.toString(16).padStart(3, '0')} `;
     const value = address === null ? null : (scalarAt(this.#session, type, address) ?? null);
-    if (address !== null && text.includes(UNREADABLE.trim()) && value === null) this.#firstMissing ??= address;
+    if (address !== null && value === null && /(?:^| )\?\?(?:\?\?)? ?$/.test(text)) this.#firstMissing ??= address;
     this.rows.push({ path, offset, type: typeText(type), address, value, text: text.trim() });
     this.lines.push(`${indent}${offsetText}${name.padEnd(16)} : ${text}`);
   }
@@ -167,27 +181,34 @@ class Drawer {
   }
 
   #pattern(struct: StructType, address: bigint | null, pattern: FieldPattern, depth: number): boolean {
-    const steps = pattern.path.split('.').filter((s) => s !== '');
-    let found = false;
-    const visit = (at: StructType, base: bigint | null, index: number, path: string): void => {
+    const steps = pattern.path.split(/\.|->/).filter((s) => s !== '');
+    const visit = (at: StructType, base: bigint | null, index: number, path: string): boolean => {
+      let found = false;
       const step = steps[index] as string;
       const last = index === steps.length - 1;
       const [, name, subscript] = /^([^[]*)(?:\[(\d+)\])?$/.exec(step) ?? [];
       for (const field of at.fields.values()) {
-        if (this.full) return;
+        if (this.full) return found;
         const matches =
           last && pattern.prefix
             ? field.name.toLowerCase().startsWith((name ?? '').toLowerCase())
             : field.name === name;
         if (!matches) continue;
-        found = true;
         if (!last) {
+          const inside = this.#inside(field, base);
+          if (inside === null) continue;
+          const before = [this.rows.length, this.lines.length] as const;
           this.row(field.name, join(path, field.name), field.offset, field.type, base, '', index);
-          const inner =
-            field.type.kind === 'struct' ? this.#session.target.layouts.table.struct(field.type.name) : undefined;
-          if (inner !== undefined)
-            visit(inner, base === null ? null : base + BigInt(field.offset), index + 1, join(path, field.name));
-        } else if (subscript !== undefined && field.type.kind === 'array') {
+          const hit = visit(inside.struct, inside.address, index + 1, join(path, field.name));
+          found ||= hit;
+          if (!hit) {
+            this.rows.length = before[0];
+            this.lines.length = before[1];
+          }
+          continue;
+        }
+        found = true;
+        if (subscript !== undefined && field.type.kind === 'array') {
           const size = sizeOrUndefined(field.type.of, this.#session.target.layouts.table) ?? 0;
           const element: Field = {
             name: `${field.name} [${subscript}]`,
@@ -197,9 +218,24 @@ class Drawer {
           this.field(element, base, path, index, Math.max(depth, pattern.depth));
         } else this.field(field, base, path, index, Math.max(depth, pattern.depth));
       }
+      return found;
     };
-    if (steps.length > 0) visit(struct, address, 0, '');
-    return found;
+    return steps.length > 0 && visit(struct, address, 0, '');
+  }
+
+  /** The structure that a step of a path leads into: the field itself, or what its pointer points to. */
+  #inside(field: Field, base: bigint | null): { struct: StructType; address: bigint | null } | null {
+    const { table } = this.#session.target.layouts;
+    const address = base === null ? null : base + BigInt(field.offset);
+    if (field.type.kind === 'struct') {
+      const struct = table.struct(field.type.name);
+      return struct === undefined ? null : { struct, address };
+    }
+    if (field.type.kind !== 'pointer' || field.type.to.kind !== 'struct') return null;
+    const struct = table.struct(field.type.to.name);
+    const pointer = address === null ? undefined : scalarAt(this.#session, field.type, address);
+    if (struct === undefined || pointer === 0n) return null;
+    return { struct, address: pointer ?? null };
   }
 
   finish(): void {

@@ -72,7 +72,7 @@ export function parseDt(session: Session, text: string, isField: (type: string, 
         else if (letter === 'n') nextIsName = true;
         else if (letter === 'l') list = all[++i] ?? '';
         else if (letter === 's') size = Number.parseInt(all[++i] ?? '', 16);
-        else if (!'cetp'.includes(letter)) throw new CommandError('Syntax error', { at: text.indexOf(word) });
+        else if (!'et'.includes(letter)) throw new CommandError('Syntax error', { at: text.indexOf(word) });
       }
       continue;
     }
@@ -86,7 +86,13 @@ export function parseDt(session: Session, text: string, isField: (type: string, 
       const star = word.endsWith('*');
       const path = word.slice(0, word.length - (star ? 1 : depth));
       const prefix = nextIsPrefix || star || depth > 0;
-      if (!prefix && !nextIsName && !isField(type, path) && address === null && /^[A-Za-z_$][\w$]*!|[+\-*]/.test(word))
+      if (
+        !prefix &&
+        !nextIsName &&
+        !isField(type, path) &&
+        address === null &&
+        /^[A-Za-z_$][\w$]*!|[+*]|-(?!>)/.test(word)
+      )
         address = word;
       else fields.push({ path, prefix, depth });
     }

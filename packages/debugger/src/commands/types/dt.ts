@@ -1,15 +1,16 @@
-import { namedType } from '../../expressions/cpp-types.ts';
+import { namedType, typeName } from '../../expressions/cpp-types.ts';
 import { resolveFieldPath } from '../../expressions/field-path.ts';
 import { parseAddress } from '../../expressions/range.ts';
 import { compileWildcard, hasWildcard } from '../../expressions/wildcard.ts';
 import { type Command, CommandError, type CommandResult, defineCommand, type Session } from '../command.ts';
-import { plainAddress } from '../format/address.ts';
+import { engineAddress, plainAddress } from '../format/address.ts';
 import { result } from '../format/lines.ts';
 import { sessionScope } from '../session/scope.ts';
+import { withExpressionTypes } from '../session/variables.ts';
 import { type FieldRow, nextInList, structLines } from './display-type.ts';
 import { type DtArguments, parseDt } from './dt-arguments.ts';
-import { withTypesOf } from './type-sources.ts';
-import { sizeOrUndefined, typeText } from './type-text.ts';
+import { moduleTypes } from './type-sources.ts';
+import { sizeOrUndefined, structSummary, typeText } from './type-text.ts';
 import { scalarAt, scalarText } from './value-text.ts';
 
 const MAX_LISTED = 10_000;
@@ -27,7 +28,8 @@ function splitName(name: string): { readonly module: string; readonly bare: stri
 
 /** `dt nt!_K*`, `dt -y nt!_KP`: names of types. */
 function listTypes(session: Session, args: DtArguments, module: string, pattern: string): CommandResult {
-  const { table } = session.target.layouts;
+  const table = moduleTypes(session, module);
+  if (table === undefined) throw new CommandError(`Symbol ${module}!${pattern} not found.`);
   const matches = compileWildcard(args.namePrefix ? `${pattern}*` : pattern, { symbol: false });
   const names: string[] = [];
   for (const name of table.structNames()) {
@@ -35,7 +37,7 @@ function listTypes(session: Session, args: DtArguments, module: string, pattern:
     if (names.length >= MAX_LISTED) break;
   }
   names.sort();
-  const blanks = ' '.repeat(session.target.pointerSize === 4 ? 10 : 19);
+  const blanks = ' '.repeat(10);
   const rows = names.map((name) => ({ name: `${module}!${name}`, size: table.struct(name)?.size ?? null }));
   return result(
     rows,
@@ -44,11 +46,13 @@ function listTypes(session: Session, args: DtArguments, module: string, pattern:
 }
 
 function run(own: Session, text: string): CommandResult {
-  const session = withTypesOf(own, /^(?:-\S+\s+)*\.(?:\s|$)/.test(text) ? (own.lastType ?? '') : text);
+  const session = withExpressionTypes(own, /^(?:-\S+\s+)*\.(?:\s|$)/.test(text) ? (own.lastType ?? '') : text);
   const { target } = session;
   const { table } = target.layouts;
   const structOf = (name: string): string | undefined => {
-    const { bare } = splitName(name);
+    const { bare, module } = splitName(name);
+    const own = module === '' ? table : moduleTypes(session, module);
+    if (own?.struct(bare) === undefined && own?.struct(`_${bare}`) === undefined) return undefined;
     return table.struct(bare) !== undefined ? bare : table.struct(`_${bare}`) !== undefined ? `_${bare}` : undefined;
   };
   const args = parseDt(session, text, (type, path) => {
@@ -68,7 +72,6 @@ function run(own: Session, text: string): CommandResult {
     const matches = [...table.structNames()].filter((n) => n.toLowerCase().startsWith(lower)).sort();
     name = matches[0];
   }
-  if (name === undefined) return scalarType(session, typed, bare, address, count);
   const options = {
     recurse: args.recurse,
     blocks: args.blocks,
@@ -78,13 +81,17 @@ function run(own: Session, text: string): CommandResult {
     arrays: args.arrays,
     fields: args.fields,
   };
-  const header = [`${shownModule}!${name}`];
-  if (args.verbose && args.fields.length === 0) {
-    const struct = table.struct(name);
-    header.push(
-      `${struct?.kind ?? 'struct'} ${name}, ${struct?.fields.size ?? 0} elements, 0x${(struct?.size ?? 0).toString(16)} bytes`,
-    );
+  if (name === undefined) {
+    if (args.namePrefix || (module !== '' && moduleTypes(session, module) === undefined))
+      throw new CommandError(`Symbol ${typed} not found.`);
+    return address === null
+      ? (variableByName(session, typed, options) ?? scalarType(session, typed, bare, address, count))
+      : scalarType(session, typed, bare, address, count);
   }
+  // With -v the name alone stands only over values.
+  const isSummed = args.verbose && args.fields.length === 0;
+  const header = isSummed && address === null ? [] : [`${shownModule}!${name}`];
+  if (isSummed) header.push(structSummary(name, table));
   if (args.list !== null) return listWalk(session, name, address, args.list, options);
   if (count !== null && address !== null) return arrayOf(session, name, address, count, header, options);
   const display = structLines(session, name, address, options);
@@ -94,6 +101,33 @@ function run(own: Session, text: string): CommandResult {
 }
 
 type Options = Parameters<typeof structLines>[3];
+
+/** `dt MyDriver!g_state`, `dt item`: a variable by its own type; undefined where no private symbols know the name. */
+function variableByName(session: Session, typed: string, options: Options): CommandResult | undefined {
+  const { table } = session.target.layouts;
+  const scope = sessionScope(session);
+  const variable = scope.variable?.(typed);
+  if (variable === undefined) return undefined;
+  const isLocal = !typed.includes('!') && scope.symbol(typed) !== session.target.resolve(typed);
+  const { type, address, value } = variable;
+  const place = address === null ? '' : ` @ 0x${address.toString(16)}`;
+  const header = isLocal
+    ? [`Local var${place} Type ${typeName(type, table).replace(/^(?:struct|union|class) /, '')}`]
+    : [];
+  if (type.kind === 'struct' && address !== null) {
+    const display = structLines(session, type.name, address, options);
+    return result(display.rows, [...header, ...display.lines]);
+  }
+  const text =
+    address !== null ? scalarText(session, type, address) : `0x${engineAddress(value ?? 0n, session.target)} `;
+  const row: FieldRow = { path: typed, offset: 0, type: typeText(type), address, value, text: text.trim() };
+  const pointer = address === null ? value : (scalarAt(session, type, address) ?? null);
+  if (type.kind !== 'pointer' || type.to.kind !== 'struct' || !pointer) return result([row], [...header, text]);
+  // What a pointer leads to is shown with it.
+  const display = structLines(session, type.to.name, pointer, options);
+  const lead = `0x${engineAddress(pointer, session.target)} `;
+  return result([row, ...display.rows], [...header, lead, ...display.lines]);
+}
 
 function arrayOf(
   session: Session,
@@ -182,6 +216,6 @@ export const displayTypeCommand: Command = defineCommand({
   summary: 'show a structure by its type',
   usage: 'dt [-r[n]] [-b] [-v] [-o] [-i] [-a[n]] [-y] [module!]type [field…] [address] [-l link]',
   fidelity:
-    'Lines as in WinDbg. Types come from the chosen kernel layouts, for `module!type` from the private PDB of that module; functions behind pointers print their name without a prototype, -r without a number stops after 5 levels.',
+    'Lines as in WinDbg. Types come from the chosen kernel layouts, for `module!type` from the private PDB of that module; `module!variable` and local variables are shown by their own type. Wildcards list types only, -r without a number stops after 5 levels, -c and -p are not there.',
   run,
 });

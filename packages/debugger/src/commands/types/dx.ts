@@ -7,7 +7,7 @@ import { enumName } from '../../nt/structure.ts';
 import { type Command, CommandError, defineCommand, type Session } from '../command.ts';
 import { result } from '../format/lines.ts';
 import { sessionScope } from '../session/scope.ts';
-import { withTypesOf } from './type-sources.ts';
+import { withExpressionTypes } from '../session/variables.ts';
 import { scalarAt } from './value-text.ts';
 
 interface Node {
@@ -118,7 +118,7 @@ export const modelCommand: Command = defineCommand({
   fidelity:
     "The data model's lines for one C++ expression. Its own objects (Debugger, @$curprocess, LINQ, NatVis) are not there.",
   run(own, args) {
-    const session = withTypesOf(own, args);
+    const session = withExpressionTypes(own, args);
     const option = /^-r(\d*)\s+/.exec(args);
     const depth = option === null ? 1 : Math.min(MAX_DEPTH, option[1] === '' ? 1 : Number(option[1]));
     const text = option === null ? args : args.slice(option[0].length);

@@ -51,3 +51,14 @@ export function withTypesOf(session: Session, text: string): Session {
   if (tables.length === 0) return session;
   return { ...session, target: withLayouts(target, chained([...tables, target.layouts.table])) };
 }
+
+/**
+ * Types of the module that a name begins with: `undefined` for a module that is not loaded or whose PDB has none, so
+ * that the kernel's types never pass for a driver's.
+ */
+export function moduleTypes(session: Session, module: string): TypeTable | undefined {
+  const { kernel, modules, layouts } = session.target;
+  const lower = module.toLowerCase();
+  if (lower === '' || lower === kernel?.name.toLowerCase() || lower === 'nt') return layouts.table;
+  return modules.find((m) => m.name.toLowerCase() === lower)?.pdbTypes ?? undefined;
+}

@@ -44,18 +44,49 @@ export function typeText(type: TypeRef): string {
     case 'bitfield':
       return `${head}Pos ${at.position}, ${at.length} Bit${at.length === 1 ? '' : 's'}`;
     case 'function':
-      return `${head}    void `;
+      return `${head}    ${functionResult(at)} `;
     default:
       return `${head}?`;
   }
 }
 
-/** `struct _LIST_ENTRY, 2 elements, 0x10 bytes`: what `-v` adds. */
+/** Result of a function type as `dt` shows it; `void` where the source does not keep it. */
+export function functionResult(type: Extract<TypeRef, { kind: 'function' }>): string {
+  const { result } = type;
+  if (result?.kind !== 'base') return result?.kind === 'pointer' ? `${typeText(result)}` : 'void';
+  return result.form === 'void' ? 'void' : result.name;
+}
+
+/** `struct _LIST_ENTRY, 2 elements, 0x10 bytes`. */
+export function structSummary(name: string, table: TypeTable): string {
+  const struct = table.struct(name);
+  if (struct === undefined) return structText(name);
+  return `${struct.kind} ${structText(name)}, ${struct.fields.size} elements, 0x${struct.size.toString(16)} bytes`;
+}
+
+/** The type as `dt -v` shows it: `Ptr64 to struct _EPROCESS, 260 elements, 0x840 bytes`, `Bitfield Pos 0, 8 Bits`. */
 export function verboseText(type: TypeRef, table: TypeTable): string {
-  if (type.kind !== 'struct') return typeText(type);
-  const struct = table.struct(type.name);
-  if (struct === undefined) return structText(type.name);
-  return `${struct.kind} ${structText(type.name)}, ${struct.fields.size} elements, 0x${struct.size.toString(16)} bytes`;
+  let head = '';
+  let at = type;
+  for (let depth = 0; depth < 32; depth++) {
+    if (at.kind === 'pointer') {
+      head += `Ptr${at.size * 8} to `;
+      at = at.to;
+    } else if (at.kind === 'array') {
+      head += `[${at.count}] `;
+      at = at.of;
+    } else break;
+  }
+  switch (at.kind) {
+    case 'struct':
+      return `${head}${structSummary(at.name, table)}`;
+    case 'enum':
+      return `${head}Enum ${at.name},  ${table.enumeration(at.name)?.values.size ?? 0} total enums`;
+    case 'bitfield':
+      return `${head}Bitfield ${typeText(at)}`;
+    default:
+      return `${head}${typeText(at)}`;
+  }
 }
 
 export function sizeOrUndefined(type: TypeRef, table: TypeTable): number | undefined {

@@ -8,7 +8,7 @@ import { engineAddress } from '../format/address.ts';
 import { general } from '../memory/display-format.ts';
 import { nameIn } from '../session/names.ts';
 import { sessionMemory } from '../session/session.ts';
-import { sizeOrUndefined, structText } from './type-text.ts';
+import { functionResult, sizeOrUndefined, structText } from './type-text.ts';
 
 export const UNREADABLE = '???? ';
 
@@ -58,12 +58,13 @@ export function scalarText(session: Session, type: TypeRef, address: bigint): st
       return '';
   }
   const value = scalarAt(session, type, address);
-  if (value === undefined) return UNREADABLE;
+  if (value === undefined) return type.kind === 'pointer' ? UNREADABLE : '??';
   switch (type.kind) {
     case 'bitfield': {
       const bits = BigInt.asUintN(type.length, value);
       const digits = bits.toString(2).padStart(type.length, '0');
-      return type.length === 1 ? `0y${digits}` : `0y${digits} (0x${bits.toString(16)})`;
+      // WinDbg adds the number from four bits on.
+      return type.length <= 3 ? `0y${digits}` : `0y${digits} (${bits === 0n ? '0' : `0x${bits.toString(16)}`})`;
     }
     case 'enum': {
       const signed = BigInt.asIntN(32, value);
@@ -114,7 +115,8 @@ function pointerValue(session: Session, type: Extract<TypeRef, { kind: 'pointer'
   if (to.kind === 'struct') return `${text} ${structText(to.name)}`;
   if (to.kind === 'function') {
     const name = nameIn(session, value);
-    return name.module === null ? `${text}     void ` : `${text}     ${name.text}`;
+    const plus = name.displacement === 0 && name.module !== null ? `${name.text}+0` : name.text;
+    return `${text}     ${functionResult(to)} ${name.module === null ? '' : plus}`;
   }
   const inner = scalarAt(session, to, value);
   return inner === undefined ? `${text}  -> ????` : `${text}  -> ${scalarText(session, to, value)}`;
