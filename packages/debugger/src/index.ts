@@ -5,6 +5,7 @@ export { baseBugcheckCode, bugcheckRow } from './nt/bugcheck.ts';
 export { bugcheckRows } from './nt/bugcheck-names.ts';
 export { type DpcListEnd, type DpcQueue, dpcQueues, type QueuedDpc, readDpc } from './nt/dpc-queue.ts';
 export * from './nt/eresource.ts';
+export { type IpiCell, ipiCellAt, type PendingTarget, type PendingTargets, pendingTargets } from './nt/ipi.ts';
 export { encodeKdbg } from './nt/kdbg-decode.ts';
 export { enumName, type ListEnd, Structure, walkList } from './nt/structure.ts';
 export * from './nt/thread-wait.ts';

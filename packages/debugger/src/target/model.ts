@@ -124,9 +124,13 @@ export interface Module {
   /** Whether an RVA is executable; null or absent where the section headers are not known. */
   isCode?(rva: number): boolean | null;
   /** Bounds of the function that holds `rva`: .pdata (primary entry of a chain), private symbol or, on x86, names. */
-  functionAt(
-    rva: number,
-  ): { readonly start: Rva; readonly end: Rva | null; readonly from: 'pdata' | 'symbol' | 'export' } | null;
+  functionAt(rva: number): {
+    readonly start: Rva;
+    readonly end: Rva | null;
+    readonly from: 'pdata' | 'symbol' | 'export';
+    /** The chunk that holds `rva`: the same bounds, or those of a part that .pdata chains to the function. */
+    readonly piece?: { readonly begin: Rva; readonly end: Rva } | null;
+  } | null;
 }
 
 export interface UnloadedModule {

@@ -321,7 +321,13 @@ export class LoadedModule implements Module, ImageRange {
   functionAt(at: number): ReturnType<Module['functionAt']> {
     const extent = this.extent(at);
     if (extent === null) return null;
-    return { start: rva(extent.start) as Rva, end: extent.end === null ? null : rva(extent.end), from: extent.from };
+    const { piece } = extent;
+    return {
+      start: rva(extent.start) as Rva,
+      end: extent.end === null ? null : rva(extent.end),
+      from: extent.from,
+      piece: piece === null ? null : { begin: rva(piece.begin), end: rva(piece.end) },
+    };
   }
 }
 

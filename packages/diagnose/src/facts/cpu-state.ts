@@ -4,10 +4,16 @@ import { va } from '@dumpscope/core';
 import { type CpuState, type MemoryPort, Program } from '@dumpscope/cpu';
 import type { Registers, Target } from '@dumpscope/debugger';
 
+/** KPCR of a processor: what gs (x64) or fs (x86) begins at in kernel mode. */
+export function controlRegionOf(target: Target, prcb: bigint): bigint {
+  return prcb - BigInt(target.kdbg?.offset('OffsetPcrContainedPrcb') ?? (target.arch === 'x64' ? 0x180 : 0x120));
+}
+
 /** Null on ARM64, which the executor does not run. */
-export function cpuState(registers: Registers): CpuState | null {
+export function cpuState(registers: Registers, controlRegion: bigint | null = null): CpuState | null {
   if (registers.arch === 'arm64') return null;
-  return { arch: registers.arch, pc: registers.pc, registers: registers.values, flags: registers.flags };
+  const base = registers.arch === 'x64' ? { gsBase: controlRegion } : { fsBase: controlRegion };
+  return { arch: registers.arch, pc: registers.pc, registers: registers.values, flags: registers.flags, ...base };
 }
 
 export function capturedMemory(target: Target): MemoryPort {

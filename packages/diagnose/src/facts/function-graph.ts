@@ -3,6 +3,7 @@
 import { va, vaAdd } from '@dumpscope/core';
 import { buildGraph, type FlowGraph, type Instruction } from '@dumpscope/cpu';
 import type { Frame, Target } from '@dumpscope/debugger';
+import { functionChunks } from './function-chunks.ts';
 
 const graphs = new WeakMap<Target, Map<bigint, FlowGraph | null>>();
 
@@ -30,12 +31,11 @@ export function functionGraph(target: Target, pc: bigint, called: bigint | null 
   }
   let graph = cache.get(start);
   if (graph === undefined) {
-    const end = found?.end == null || start !== named ? vaAdd(start, OPEN_END) : vaAdd(module.base, found.end);
-    const built = buildGraph(target.code, target.disassembler, {
-      roots: [start],
-      fromEntry: true,
-      ranges: [{ start, end }],
-    });
+    const ranges =
+      found?.end == null || start !== named
+        ? [{ start, end: vaAdd(start, OPEN_END) }]
+        : functionChunks(target, module, found.start, found.end, pc);
+    const built = buildGraph(target.code, target.disassembler, { roots: [start], fromEntry: true, ranges });
     graph = built.blocks.length === 0 ? null : built;
     cache.set(start, graph);
   }

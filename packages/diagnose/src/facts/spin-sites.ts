@@ -6,6 +6,7 @@ import type { Frame, Processor, Registers, Target } from '@dumpscope/debugger';
 import { type Diagnosis, defineFact, type FactKey } from '../engine/diagnosis.ts';
 import type { Waiter } from '../locks/holder-place.ts';
 import { isManualCode } from './dump-taker.ts';
+import { functionChunks } from './function-chunks.ts';
 import { callInstruction } from './function-graph.ts';
 import type { LoopView } from './loop-view.ts';
 import { knownStacks, stackHolding } from './stacks.ts';
@@ -107,6 +108,7 @@ function examine(
         loop,
         frame,
         frame.index === 0 ? registers : { ...frame.registers, pc: around.pc },
+        processor.prcb,
       );
       if (view !== null && holds(view)) return { sites: [{ waiter, loop: view }] };
     }
@@ -136,7 +138,7 @@ function loopAround(target: Target, frame: Frame): (LoopAround & { readonly pc: 
       ? {}
       : bounds.end === null
         ? { start: vaAdd(module.base, bounds.start) }
-        : { ranges: [{ start: vaAdd(module.base, bounds.start), end: vaAdd(module.base, bounds.end) }] };
+        : { ranges: functionChunks(target, module, bounds.start, bounds.end, pc) };
   return { ...findLoopAround(target.code, target.disassembler, pc, hints), pc };
 }
 
@@ -150,7 +152,9 @@ function callBefore(target: Target, returnAddress: bigint): Va | null {
     target.code,
     target.disassembler,
     start,
-    bounds.end === null ? { start } : { ranges: [{ start, end: vaAdd(module.base, bounds.end) }] },
+    bounds.end === null
+      ? { start }
+      : { ranges: functionChunks(target, module, bounds.start, bounds.end, returnAddress) },
   );
   return callInstruction(around.graph, returnAddress)?.address ?? null;
 }

@@ -11,7 +11,7 @@ import {
   type Protocol,
 } from '@dumpscope/cpu';
 import type { Frame, Registers, Target } from '@dumpscope/debugger';
-import { capturedMemory, cpuState, programOf } from './cpu-state.ts';
+import { capturedMemory, controlRegionOf, cpuState, programOf } from './cpu-state.ts';
 import type { ExitView, LoopShape, LoopView, WaitCell } from './loop-view.ts';
 
 /** Null where the executor does not run the architecture. */
@@ -21,8 +21,9 @@ export function viewLoop(
   loop: Loop,
   frame: Frame,
   registers: Registers,
+  prcb: bigint | null,
 ): LoopView | null {
-  const state = cpuState(registers);
+  const state = cpuState(registers, prcb === null ? null : controlRegionOf(target, prcb));
   if (state === null) return null;
   const analysis = analyzeLoop(programOf(target), around.graph, loop, state, capturedMemory(target));
   const module = target.moduleAt(loop.start) ?? null;

@@ -6,7 +6,7 @@
 import { type Va, va } from '@dumpscope/core';
 import { type FlowGraph, type Instruction, type RunOptions, type RunResult, run } from '@dumpscope/cpu';
 import type { Frame, Target } from '@dumpscope/debugger';
-import { capturedMemory, programOf } from '../facts/cpu-state.ts';
+import { capturedMemory, controlRegionOf, programOf } from '../facts/cpu-state.ts';
 import type { LockEffect } from './must-hold.ts';
 import { operandAddress, type ResolveScope, resolveBefore } from './resolve-value.ts';
 
@@ -270,6 +270,5 @@ function trialRun(
 /** KPCR of the first processor: what gs (x64) or fs (x86) begins at in kernel mode. */
 function controlRegion(target: Target): bigint | null {
   const prcb = target.processors[0]?.prcb;
-  if (prcb === undefined) return null;
-  return prcb - BigInt(target.kdbg?.offset('OffsetPcrContainedPrcb') ?? (target.arch === 'x64' ? 0x180 : 0x120));
+  return prcb === undefined ? null : controlRegionOf(target, prcb);
 }

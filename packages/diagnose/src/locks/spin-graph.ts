@@ -1,9 +1,10 @@
-/** Who holds what each spinning processor waits for, as edges between processors; cycles are lock-order deadlocks. */
+/** Who keeps each spinning processor waiting, as edges between processors; cycles are deadlocks. */
 import type { Diagnosis } from '../engine/diagnosis.ts';
 import { type SpinSite, spinSites } from '../facts/spin-sites.ts';
 import { knownStacks } from '../facts/stacks.ts';
 import { placeOf } from './holder-place.ts';
 import { findHolders } from './holders.ts';
+import { blockedTargets, ipiWaitOf } from './ipi-wait.ts';
 import { identifyQueuedWait, type QueuedWait } from './queue-entry.ts';
 
 const waits = new WeakMap<SpinSite, QueuedWait | null>();
@@ -50,17 +51,34 @@ export function holdingProcessor(diagnosis: Diagnosis, site: SpinSite): number |
   );
 }
 
+/** Processors without which `site` cannot go on: the holder of its lock, or the targets of its IPI that cannot take it. */
+function waitsForProcessors(diagnosis: Diagnosis, site: SpinSite): readonly number[] {
+  const ipi = ipiWaitOf(diagnosis, site);
+  if (ipi !== null) return blockedTargets(ipi).map(({ processor }) => processor.number);
+  const holder = holdingProcessor(diagnosis, site);
+  return holder === null ? [] : [holder];
+}
+
 /** Processors of the cycle of waits that `site` is part of, itself first; null where its chain ends elsewhere. */
 export function waitCycle(diagnosis: Diagnosis, site: SpinSite): readonly number[] | null {
-  const sites = diagnosis.fact(spinSites);
+  const sites = new Map(diagnosis.fact(spinSites).map((candidate) => [candidate.waiter.processor.number, candidate]));
   const start = site.waiter.processor.number;
-  const path: number[] = [];
-  let at: SpinSite | undefined = site;
-  while (at !== undefined && !path.includes(at.waiter.processor.number)) {
-    path.push(at.waiter.processor.number);
-    const next = holdingProcessor(diagnosis, at);
-    if (next === start && path.length > 1) return path;
-    at = next === null ? undefined : sites.find((candidate) => candidate.waiter.processor.number === next);
+  // Depth first; each processor is entered once, so the way back to the start is found in linear time.
+  const seen = new Set([start]);
+  const path: { readonly number: number; readonly next: number[] }[] = [
+    { number: start, next: [...waitsForProcessors(diagnosis, site)] },
+  ];
+  for (let top = path.at(-1); top !== undefined; top = path.at(-1)) {
+    const number = top.next.shift();
+    if (number === undefined) {
+      path.pop();
+      continue;
+    }
+    if (number === start && path.length > 1) return path.map((step) => step.number);
+    const next = sites.get(number);
+    if (next === undefined || seen.has(number)) continue;
+    seen.add(number);
+    path.push({ number, next: [...waitsForProcessors(diagnosis, next)] });
   }
   return null;
 }

@@ -1,6 +1,7 @@
 import type { EdgeSource } from './edge-source.ts';
 import { dispatcherObjects } from './sources/dispatcher-objects.ts';
 import { executiveResources } from './sources/executive-resources.ts';
+import { ipis } from './sources/ipis.ts';
 import { processors } from './sources/processors.ts';
 import { readyThreadSource } from './sources/ready-threads.ts';
 import { spinLocks } from './sources/spin-locks.ts';
@@ -10,6 +11,7 @@ export const edgeSources: readonly EdgeSource[] = [
   executiveResources,
   dispatcherObjects,
   spinLocks,
+  ipis,
   readyThreadSource,
   processors,
 ];

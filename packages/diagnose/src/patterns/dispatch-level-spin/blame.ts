@@ -35,7 +35,11 @@ export function blameOf(diagnosis: Diagnosis, site: SpinSite, judgement: Judgeme
   const holder = judgement.holderFrame;
   const same = judgement.holderWalk === undefined && holder !== null && holder.index === acquirer?.index;
   if (holder !== null && !same)
-    add(holder, 'holder', 'its frame holds the lock, or the queue entry through which it was taken');
+    add(
+      holder,
+      'holder',
+      judgement.holderReason ?? 'its frame holds the lock, or the queue entry through which it was taken',
+    );
   if (acquirer !== undefined) {
     const own = judgement.lock === null && acquirer.index === site.loop.frameIndex;
     add(

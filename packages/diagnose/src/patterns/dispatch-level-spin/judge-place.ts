@@ -136,7 +136,13 @@ export function byPlace(
         };
       }
       if (cycle !== null)
-        return lockOrder({ ...base, ...holding }, cycle, place.live === true ? 'strong' : 'likely', clearBit);
+        return lockOrder(
+          diagnosis,
+          { ...base, ...holding },
+          cycle,
+          place.live === true ? 'strong' : 'likely',
+          clearBit,
+        );
       return {
         ...base,
         ...holding,

@@ -118,6 +118,7 @@ function held(
       const cycle = waitCycle(diagnosis, site);
       if (cycle !== null)
         return lockOrder(
+          diagnosis,
           { ...base, holderFrame: holder.frame, holderWalk: holder.frames },
           cycle,
           sure ? 'strong' : 'likely',

@@ -1,6 +1,7 @@
 import type { Frame, Processor } from '@dumpscope/debugger';
 import type { Diagnosis } from '../../engine/diagnosis.ts';
-import type { SpinSite } from '../../facts/spin-sites.ts';
+import { type SpinSite, spinSites } from '../../facts/spin-sites.ts';
+import { ipiWaitOf } from '../../locks/ipi-wait.ts';
 import type { Confidence } from '../../report/report.ts';
 
 /** Verdict ids of dispatch-level-spin; design contract. */
@@ -33,6 +34,8 @@ export interface Judgement {
   readonly holderFrame: Frame | null;
   /** The walk that `holderFrame` is part of, where that is not the spinning stack's own. */
   readonly holderWalk?: readonly Frame[];
+  /** Why that frame is blamed, where it holds no lock. */
+  readonly holderReason?: string;
   readonly assumptions: readonly string[];
   readonly wouldChange: readonly string[];
   readonly downstream: readonly string[];
@@ -45,23 +48,52 @@ export function busyElsewhere(diagnosis: Diagnosis, site: SpinSite): readonly Pr
   );
 }
 
-/** Each processor of the cycle holds what the one before it waits for. */
+/** `processor 0 waits for processor 1 to take its IPI; processor 1 waits for a lock that processor 0 holds`. */
+export function cycleText(diagnosis: Diagnosis, cycle: readonly number[]): string {
+  const sites = diagnosis.fact(spinSites);
+  return cycle
+    .map((number, i) => {
+      const next = cycle[(i + 1) % cycle.length] ?? number;
+      const site = sites.find((candidate) => candidate.waiter.processor.number === number);
+      return site !== undefined && ipiWaitOf(diagnosis, site) !== null
+        ? `processor ${number} waits for processor ${next} to take its IPI`
+        : `processor ${number} waits for a lock that processor ${next} holds`;
+    })
+    .join('; ');
+}
+
+/** Each processor of the cycle waits for the next; where an IPI is among the waits, the root is named, not the order of locks. */
 export function lockOrder(
+  diagnosis: Diagnosis,
   base: Pick<Judgement, 'lock' | 'holderFrame' | 'holderWalk' | 'downstream'>,
   cycle: readonly number[],
   confidence: Confidence,
   wouldChange: string,
 ): Judgement {
+  const assumptions = [
+    confidence === 'strong'
+      ? 'the holding frames are where their locks were taken'
+      : 'the holding frames could be told only in part',
+  ];
+  const mixed = diagnosis
+    .fact(spinSites)
+    .some((site) => cycle.includes(site.waiter.processor.number) && ipiWaitOf(diagnosis, site) !== null);
+  if (mixed)
+    return {
+      ...base,
+      verdict: 'holder-stuck',
+      confidence,
+      why: `The holder cannot release the lock, for it waits for this processor in turn: ${cycleText(diagnosis, cycle)}. This processor spins with interrupts off or at a level at which IPIs are not taken.`,
+      assumptions,
+      wouldChange: [wouldChange, 'interrupts on while this processor spins'],
+    };
   const chain = [...cycle, cycle[0] ?? 0].map((number) => `processor ${number}`).join(' waits for ');
   return {
     ...base,
     verdict: 'lock-order-deadlock',
     confidence,
     why: `A cycle of spinning processors: ${chain}. Each holds the lock that the one before it asks for, so none can go on.`,
-    assumptions:
-      confidence === 'strong'
-        ? ['the holding frames are where their locks were taken']
-        : ['the holding frames could be told only in part'],
+    assumptions,
     wouldChange: [wouldChange, 'any processor of the cycle not spinning'],
   };
 }

@@ -6,10 +6,12 @@ import type { LoopView } from '../../facts/loop-view.ts';
 import { type SpinSite, spinSites, type Unexamined } from '../../facts/spin-sites.ts';
 import { spinningSince } from '../../facts/times.ts';
 import { containerOf } from '../../locks/container.ts';
+import { ipiWaitOf } from '../../locks/ipi-wait.ts';
 import { queuedWaitOf } from '../../locks/spin-graph.ts';
 import { blankFinding } from '../../report/blank.ts';
 import type { Finding } from '../../report/report.ts';
 import { blameOf, clearedFor, spinSignature } from './blame.ts';
+import { judgeIpi } from './judge-ipi.ts';
 import { judgeLoop } from './judge-loop.ts';
 import { judgeQueued } from './judge-queued.ts';
 import { judgeWord } from './judge-word.ts';
@@ -190,7 +192,8 @@ function judgeByShape(diagnosis: Diagnosis, site: SpinSite, evidence: Evidence):
   const wait = queuedWaitOf(diagnosis, site);
   if (wait !== null) return judgeQueued(diagnosis, site, wait, evidence);
   if (site.loop.lockCell !== null) return judgeWord(diagnosis, site, site.loop.lockCell, evidence);
-  return judgeLoop(diagnosis, site, evidence);
+  const ipi = ipiWaitOf(diagnosis, site);
+  return ipi === null ? judgeLoop(diagnosis, site, evidence) : judgeIpi(diagnosis, site, ipi, evidence);
 }
 
 function loopName(diagnosis: Diagnosis, site: SpinSite): string {
