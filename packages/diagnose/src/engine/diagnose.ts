@@ -41,6 +41,7 @@ const symptomPatterns: ReadonlySet<string> = new Set([
   'affine-thread',
   'dpc-blockage',
   'busy-system',
+  'waiting-thread-time',
 ]);
 
 const contextPatterns: ReadonlySet<string> = new Set([
@@ -51,4 +52,5 @@ const contextPatterns: ReadonlySet<string> = new Set([
   'young-system',
   'no-component-symbols',
   'coincidental-symbolic-information',
+  'passive-thread',
 ]);

@@ -10,11 +10,13 @@ import { idleSystem } from './idle-system/rule.ts';
 import { invalidPointer } from './invalid-pointer/rule.ts';
 import { manualDump } from './manual-dump/rule.ts';
 import { nullPointer } from './null-pointer/rule.ts';
+import { passiveThread } from './passive-thread/rule.ts';
 import { spikingThread } from './spiking-thread/rule.ts';
 import { stackOverflow } from './stack-overflow/rule.ts';
 import { threadStarvation } from './thread-starvation/rule.ts';
 import { truncatedDump } from './truncated-dump/rule.ts';
 import { unloadedModule } from './unloaded-module/rule.ts';
+import { waitingThreadTime } from './waiting-thread-time/rule.ts';
 import { wildCode } from './wild-code/rule.ts';
 import { youngSystem } from './young-system/rule.ts';
 
@@ -33,9 +35,11 @@ export const patterns: readonly Pattern[] = [
   threadStarvation,
   dpcBlockage,
   busySystem,
+  waitingThreadTime,
   idleSystem,
   youngSystem,
   manualDump,
   truncatedDump,
   coincidentalSymbolicInformation,
+  passiveThread,
 ];

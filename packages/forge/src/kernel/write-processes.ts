@@ -181,7 +181,7 @@ function writeThread(m: Machine, thread: ForgedThread, waiters: Waiters, resourc
   set('Tcb.QuantumReset', 6);
   set('Tcb.KernelStackResident', spec.stack?.resident === false ? 0 : 1);
   set('Tcb.PreviousMode', spec.teb === undefined ? 0 : 1);
-  if (spec.teb === undefined) set('SystemThread', 1);
+  if (spec.teb === undefined) set(['SystemThread', 'Tcb.SystemThread'], 1);
   const affinity =
     spec.affinity === undefined ? (1n << BigInt(m.processors.length)) - 1n : value(spec.affinity, 'affinity');
   const own = thread.idleOf === null ? affinity : 1n << BigInt(thread.idleOf);

@@ -11,6 +11,9 @@
     .set PREVIOUS_MODE, 0x15a
     .set DISPATCH_COUNT, 0x4c
     .set IRP_LIST, 0x2cc
+    .set WAIT_STATUS, 0x94
+    .set KERNEL_STACK, 0x48
+    .set CURRENT_THREAD, 0x124
 .else
     .set TRAP_EDX, 0x3c
     .set TRAP_DR7, 0x2c
@@ -21,6 +24,9 @@
     .set PREVIOUS_MODE, 0x13a
     .set DISPATCH_COUNT, 0x48
     .set IRP_LIST, 0x24c
+    .set WAIT_STATUS, 0x6c
+    .set KERNEL_STACK, 0x30
+    .set CURRENT_THREAD, 0x124
 .endif
 .text
 .set T, 0x1000
@@ -396,6 +402,85 @@ function @KeReleaseInStackQueuedSpinLock@4, 0x2200, T, 0
     .org 0x2400 - T, 0xcc
 
 # Absolute addresses, so that the image has relocations; behind them nt's variables.
+
+# The way into a wait, as on XP (nt.s).
+function _KeWaitForSingleObject@20, 0x2500, T, 20
+    mov edi,edi
+    frame
+    sub esp,0x14
+    .cv_fpo_stackalloc 0x14
+    push ebx
+    .cv_fpo_pushreg ebx
+    push esi
+    .cv_fpo_pushreg esi
+    push edi
+    .cv_fpo_pushreg edi
+    .cv_fpo_endprologue
+    mov esi,dword ptr [ebp+8]
+    xor edi,edi
+    mov ebx,dword ptr fs:[CURRENT_THREAD]
+    cmp dword ptr [esi+4],0
+    jg  1f
+    call _KiSwapThread@0
+    mov edi,eax
+1:  mov eax,edi
+    pop edi
+    pop esi
+    pop ebx
+    leave
+    ret 20
+    done
+
+function _KiSwapThread@0, 0x2580, T, 0
+    mov edi,edi
+    push esi
+    .cv_fpo_pushreg esi
+    push edi
+    .cv_fpo_pushreg edi
+    .cv_fpo_endprologue
+    mov edi,dword ptr fs:[0x20]
+    mov esi,dword ptr [edi+8]
+    mov ecx,esi
+    call @KiSwapContext@4
+    mov eax,dword ptr [esi+WAIT_STATUS]
+    pop edi
+    pop esi
+    ret
+    done
+
+function @KiSwapContext@4, 0x2600, T, 0
+    sub esp,0x10
+    .cv_fpo_stackalloc 0x10
+    .cv_fpo_endprologue
+    mov dword ptr [esp+0xc],ebx
+    mov dword ptr [esp+8],esi
+    mov dword ptr [esp+4],edi
+    mov dword ptr [esp],ebp
+    mov ebx,dword ptr fs:[0x1c]
+    mov esi,ecx
+    mov edi,dword ptr [ebx+CURRENT_THREAD]
+    mov dword ptr [ebx+CURRENT_THREAD],esi
+    call SwapContext
+    mov ebp,dword ptr [esp]
+    mov edi,dword ptr [esp+4]
+    mov esi,dword ptr [esp+8]
+    mov ebx,dword ptr [esp+0xc]
+    add esp,0x10
+    ret
+    done
+
+function SwapContext, 0x2680, T, 0
+    pushfd
+    .cv_fpo_endprologue
+    push dword ptr [ebx]
+    mov dword ptr [edi+KERNEL_STACK],esp
+    mov esp,dword ptr [esi+KERNEL_STACK]
+    pop dword ptr [ebx]
+    popfd
+    xor eax,eax
+    ret
+    done
+
 .section .rdata,"dr"
     .long _KeBugCheckEx@20, _KiThreadStartup
 .section PAGEDATA,"bw"
@@ -413,6 +498,10 @@ function @KeReleaseInStackQueuedSpinLock@4, 0x2200, T, 0
     records @KiIdleLoop@0
     records _KiRetireDpcList@4
     records _KiInterruptDispatch
+    records _KeWaitForSingleObject@20
+    records _KiSwapThread@0
+    records @KiSwapContext@4
+    records SwapContext
 .ifdef WIN10
     records @KeAcquireInStackQueuedSpinLock@8
     records @KxWaitForLockOwnerShip@8
