@@ -45,6 +45,16 @@ export const WAIT_REASONS: readonly string[] = [
   'WrRcu',
 ];
 
+/** KWAIT_REASON numbers that tell what a dispatcher object is part of. XP's list ends at 26 (WrKernel). */
+export const WAIT_REASON = {
+  executive: 0,
+  lpcReply: 17,
+  keyedEvent: 21,
+  pushLock: 28,
+  fastMutex: 34,
+  guardedMutex: 35,
+} as const;
+
 /** KTHREAD_STATE by number. */
 export const THREAD_STATES: readonly string[] = [
   'Initialized',

@@ -17,6 +17,8 @@ export type ObjectKind =
   | 'guarded mutex'
   | 'ALPC message'
   | 'ALPC port'
+  | 'LPC reply'
+  | 'queued work'
   | 'IRP'
   | 'DPC queue'
   | 'IPI'

@@ -1,5 +1,6 @@
 import type { Va } from '@dumpscope/core';
-import { enumName, Structure, walkList } from '../../nt/structure.ts';
+import { threadIrps } from '../../nt/irp.ts';
+import { enumName, Structure } from '../../nt/structure.ts';
 import { OBJECT_TYPES, THREAD_STATES, WAIT_REASONS } from '../../nt/wait-names.ts';
 import type { Thread } from '../../target/model.ts';
 import type { Session } from '../command.ts';
@@ -156,11 +157,9 @@ function irpList(
   thread: Thread,
 ): { readonly irps: readonly bigint[]; readonly lines: readonly string[] } {
   const { target } = session;
-  const head = thread.fieldAddress('IrpList');
-  const link = new Structure(target, '_IRP', 0n).field('ThreadListEntry');
-  if (head === null || link === undefined) return { irps: [], lines: [] };
-  const list = walkList(target, target.memory, head, MAX_IRPS);
-  const irps = list.entries.map((entry) => entry - BigInt(link.offset));
+  const list = threadIrps(target, thread, MAX_IRPS);
+  if (list === null) return { irps: [], lines: [] };
+  const { irps } = list;
   if (irps.length === 0) return { irps, lines: [] };
   const lines = ['IRP List:'];
   for (const address of irps) {

@@ -1,5 +1,5 @@
 /** IRPs and devices as far as a driver can be named: by the image range of its DRIVER_OBJECT, never by its text name. */
-import type { Module, Target } from '@dumpscope/debugger';
+import { IO_TYPE_IRP, irpLocations, type Module, readIrp, type Target } from '@dumpscope/debugger';
 import { type Member, member } from '../kernel-struct.ts';
 
 export interface DeviceView {
@@ -37,34 +37,22 @@ export interface IrpView {
   readonly locations: readonly IrpLocation[];
 }
 
-const IO_TYPE_IRP = 6n;
-const MAX_LOCATIONS = 64;
-
 /** Null where the address holds no IRP or it cannot be read. */
 export function irpView(target: Target, address: bigint): IrpView | null {
-  const read = (path: string): bigint | null => member(target, '_IRP', address, path)?.value ?? null;
-  const count = read('StackCount');
-  const current = read('CurrentLocation');
-  if (read('Type') !== IO_TYPE_IRP || count === null || current === null) return null;
-  const irpSize = target.layouts.table.struct('_IRP')?.size;
-  const size = target.layouts.table.struct('_IO_STACK_LOCATION')?.size;
-  if (irpSize === undefined || size === undefined || count > BigInt(MAX_LOCATIONS)) return null;
-  const locations: IrpLocation[] = [];
-  for (let i = Number(current); i >= 1 && i <= Number(count); i++) {
-    const at = address + BigInt(irpSize + (i - 1) * size);
-    const field = (path: string): bigint | null => member(target, '_IO_STACK_LOCATION', at, path)?.value ?? null;
-    const number = (value: bigint | null): number | null => (value === null ? null : Number(value));
-    const device = field('DeviceObject');
-    locations.push({
+  const irp = readIrp(target, address);
+  if (irp === null || irp.type !== IO_TYPE_IRP || irp.locationsAt === null || irp.locationSize === null) return null;
+  const { stackCount, currentLocation } = irp;
+  const locations = irpLocations(target, irp)
+    .filter(({ index }) => index >= currentLocation)
+    .map(({ address: at, index, major, minor, control, device }) => ({
       address: at,
-      number: i,
-      major: number(field('MajorFunction')),
-      minor: number(field('MinorFunction')),
-      control: number(field('Control')),
+      number: index,
+      major,
+      minor,
+      control,
       device: device === null ? null : deviceView(target, device),
-    });
-  }
-  return { address, stackCount: Number(count), current: Number(current), complete: current > count, locations };
+    }));
+  return { address, stackCount, current: currentLocation, complete: currentLocation > stackCount, locations };
 }
 
 const powerMinors = ['WAIT_WAKE', 'POWER_SEQUENCE', 'SET_POWER', 'QUERY_POWER'];

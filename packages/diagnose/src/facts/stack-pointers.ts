@@ -1,0 +1,82 @@
+/** Pointers into the kernel that live frames of stacks hold. */
+import { va } from '@dumpscope/core';
+import type { Target, Thread } from '@dumpscope/debugger';
+import type { Diagnosis } from '../engine/diagnosis.ts';
+import { knownStacks } from './stacks.ts';
+
+/** Live part of a stack that is looked at; waits of real threads are within some KB of the stack's base. */
+const MAX_LIVE = 0x8000;
+const buffer = new Uint8Array(MAX_LIVE);
+const view = new DataView(buffer.buffer);
+
+/** Calls `visit` with every aligned kernel address in the live part of a waiting thread's stack, until it says true. */
+export function stackPointers(target: Target, thread: Thread, visit: (pointer: bigint) => boolean): void {
+  const { kernelStack, stackBase, stackLimit } = thread;
+  if (kernelStack === null || stackBase === null || stackLimit === null) return;
+  if (kernelStack < stackLimit || kernelStack >= stackBase) return;
+  const length = target.memory.readInto(
+    kernelStack,
+    buffer.subarray(0, Math.min(MAX_LIVE, Number(stackBase - kernelStack))),
+  );
+  const size = target.pointerSize;
+  const seen = new Set<number>();
+  for (let at = 0; at + size <= length; at += size) {
+    const low = view.getUint32(at, true);
+    const high = size === 8 ? view.getUint32(at + 4, true) : 0;
+    if ((low & (size - 1)) !== 0 || !isKernel(size, low, high)) continue;
+    const key = high * 0x1_0000_0000 + low;
+    if (seen.has(key)) continue;
+    seen.add(key);
+    if (visit((BigInt(high) << 32n) | BigInt(low))) return;
+  }
+}
+
+/** The upper half: from 80000000 on 32 bits, the canonical upper half on 64. */
+function isKernel(size: 4 | 8, low: number, high: number): boolean {
+  return size === 4 ? low >= 0x8000_0000 : high >= 0xffff_8000;
+}
+
+export interface StackHit {
+  readonly at: bigint;
+  readonly thread: bigint;
+}
+
+/** Where live frames of threads hold one of `addresses`, in one pass over all stacks. */
+export function addressesOnStacks(
+  diagnosis: Diagnosis,
+  addresses: readonly bigint[],
+): ReadonlyMap<bigint, readonly StackHit[]> {
+  const { target } = diagnosis;
+  const wanted = new Map<number, bigint[]>();
+  for (const address of addresses) {
+    const low = Number(address & 0xffff_ffffn);
+    const same = wanted.get(low);
+    if (same === undefined) wanted.set(low, [address]);
+    else same.push(address);
+  }
+  const hits = new Map<bigint, StackHit[]>();
+  const size = target.pointerSize;
+  for (const stack of diagnosis.fact(knownStacks)) {
+    if (stack.liveFrom === null || stack.thread === null) continue;
+    if (stack.liveFrom < stack.limit || stack.liveFrom >= stack.base) continue;
+    const length = target.memory.readInto(
+      va(stack.liveFrom),
+      buffer.subarray(0, Math.min(MAX_LIVE, Number(stack.base - stack.liveFrom))),
+    );
+    for (let at = 0; at + size <= length; at += size) {
+      const same = wanted.get(view.getUint32(at, true));
+      if (same === undefined) continue;
+      const high = size === 8 ? view.getUint32(at + 4, true) : 0;
+      for (const address of same) {
+        if (Number(address >> 32n) !== high) continue;
+        const hit = { at: stack.liveFrom + BigInt(at), thread: stack.thread };
+        const known = hits.get(address);
+        if (known === undefined) hits.set(address, [hit]);
+        else if (known.length < MAX_HITS) known.push(hit);
+      }
+    }
+  }
+  return hits;
+}
+
+const MAX_HITS = 256;

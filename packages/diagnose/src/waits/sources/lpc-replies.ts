@@ -1,0 +1,118 @@
+/**
+ * Threads that wait for the reply to an LPC message (XP, 2003). The server thread that received it keeps its number, which
+ * no other message has; while it lies in the port's queue, any thread of the server process may take it.
+ */
+import {
+  type LpcReplyWait,
+  lpcQueue,
+  lpcReceivedMessage,
+  lpcReplyWait,
+  readLpcPort,
+  Structure,
+  type ThreadWait,
+  WAIT_REASON,
+} from '@dumpscope/debugger';
+import { argument } from '../../engine/words.ts';
+import { defineEdgeSource, type EdgeSource, type WaitGraphBuilder } from '../edge-source.ts';
+import type { GraphNode } from '../node.ts';
+import type { EdgeProof, GraphEdge } from '../wait-edge.ts';
+
+const MAX_QUEUE = 0x4000;
+
+export const lpcReplies: EdgeSource = defineEdgeSource({
+  id: 'lpc-reply',
+  run(builder: WaitGraphBuilder): void {
+    let receivers: ReadonlyMap<number, bigint> | null = null;
+    for (const wait of builder.waits) {
+      const [block] = wait.blocks;
+      if (block === undefined || wait.thread.waitReason !== WAIT_REASON.lpcReply || builder.claimed(block)) continue;
+      const reply = lpcReplyWait(builder.diagnosis.target, wait.thread);
+      if (reply === null || reply.semaphore !== block.object) continue;
+      const from: GraphNode = { kind: 'object', object: 'LPC reply', address: reply.semaphore };
+      builder.claim(wait, block, { to: from, certainty: 'recorded', proof: [waitProof(builder, wait, reply)] });
+      receivers ??= receiversByMessage(builder);
+      const server = receivers.get(reply.messageId);
+      if (server === undefined) addProcess(builder, from, reply);
+      else addServer(builder, from, reply, server);
+    }
+  },
+});
+
+function receiversByMessage(builder: WaitGraphBuilder): ReadonlyMap<number, bigint> {
+  const found = new Map<number, bigint>();
+  for (const thread of builder.diagnosis.target.threads()) {
+    const id = lpcReceivedMessage(thread);
+    if (id !== null && !found.has(id)) found.set(id, thread.address);
+  }
+  return found;
+}
+
+function waitProof(builder: WaitGraphBuilder, wait: ThreadWait, reply: LpcReplyWait): EdgeProof {
+  const { target } = builder.diagnosis;
+  const thread = argument(target, wait.thread.address);
+  return {
+    claim: `thread ${thread} waits on its own LpcReplySemaphore for the reply to LPC message ${reply.messageId.toString(16)}`,
+    address: wait.thread.fieldAddress('LpcReplyMessageId'),
+    length: 4,
+    command: `!thread ${thread}`,
+    source: '_ETHREAD.LpcReplyMessageId',
+  };
+}
+
+function answer(builder: WaitGraphBuilder, from: GraphNode, to: GraphNode, proof: EdgeProof[]): void {
+  const edge: GraphEdge = {
+    from,
+    to,
+    relation: 'answered-by',
+    certainty: 'recorded',
+    combination: 'all',
+    access: null,
+    escape: null,
+    since: null,
+    proof,
+  };
+  builder.add(edge);
+}
+
+function addServer(builder: WaitGraphBuilder, from: GraphNode, reply: LpcReplyWait, server: bigint): void {
+  const { target } = builder.diagnosis;
+  const id = reply.messageId.toString(16);
+  answer(builder, from, { kind: 'thread', address: server }, [
+    {
+      claim: `thread ${argument(target, server)} received LPC message ${id} and has not answered it`,
+      address: target.thread(server)?.fieldAddress('LpcReceivedMessageId') ?? null,
+      length: 4,
+      command: `!lpc message ${id}`,
+      source: '_ETHREAD.LpcReceivedMessageId',
+    },
+  ]);
+}
+
+/** Nobody keeps the number: it lies in the queue of the connection port, or the server took it without receiving threads. */
+function addProcess(builder: WaitGraphBuilder, from: GraphNode, reply: LpcReplyWait): void {
+  const { target } = builder.diagnosis;
+  const id = reply.messageId.toString(16);
+  const client = reply.port === null ? null : readLpcPort(target, reply.port);
+  const connection = client === null ? null : readLpcPort(target, client.connectionPort);
+  if (connection === null || connection.serverProcess === 0n) {
+    builder.limit(`who is to answer LPC message ${id}`, 'no thread received it, and its port could not be read');
+    return;
+  }
+  const queued = lpcQueue(target, connection.address, MAX_QUEUE);
+  const place = new Structure(target, '_LPCP_PORT_OBJECT', connection.address);
+  const where =
+    queued === null
+      ? 'whose queue could not be read'
+      : queued.includes(reply.messageId)
+        ? 'in whose queue it lies unread'
+        : 'in whose queue it does not lie';
+  answer(builder, from, { kind: 'process', address: connection.serverProcess }, [
+    {
+      claim: `no thread has received LPC message ${id}; the server of its connection port ${argument(target, connection.address)}, ${where}, is process ${argument(target, connection.serverProcess)}`,
+      address: place.addressOf('ServerProcess') ?? null,
+      length: target.pointerSize,
+      command: `!lpc port ${argument(target, connection.address)}`,
+      source: '_LPCP_PORT_OBJECT.ServerProcess',
+    },
+  ]);
+}

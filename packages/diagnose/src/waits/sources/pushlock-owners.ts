@@ -1,0 +1,102 @@
+/** Who holds a pushlock: by the lock entries of threads where the kernel keeps them, else whose live frames keep its address. */
+import type { LockEntry, PushLock, PushLockWaitBlock } from '@dumpscope/debugger';
+import { argument } from '../../engine/words.ts';
+import { lockEntryIndex } from '../../facts/lock-entry-index.ts';
+import { addressesOnStacks } from '../../facts/stack-pointers.ts';
+import type { WaitGraphBuilder } from '../edge-source.ts';
+import type { GraphNode } from '../node.ts';
+
+export interface FoundPushLock {
+  readonly lock: PushLock;
+  readonly node: GraphNode;
+  /** From the last that came to the first. */
+  readonly waiters: readonly PushLockWaitBlock[];
+  readonly whole: boolean;
+}
+
+export function addPushLockOwners(builder: WaitGraphBuilder, locks: readonly FoundPushLock[]): void {
+  const index = builder.diagnosis.fact(lockEntryIndex);
+  const open: FoundPushLock[] = [];
+  for (const found of locks) {
+    // A word without the lock bit is free: whoever releases it is about to wake a waiter.
+    if (!found.lock.locked) continue;
+    const holders = (index?.ofLock(found.lock.address) ?? []).filter(({ entry }) => entry.acquired && !entry.waiting);
+    if (holders.length === 0) open.push(found);
+    for (const { thread, entry } of holders) addRecorded(builder, found, thread, entry);
+  }
+  if (open.length > 0) addInferred(builder, open, index !== null);
+}
+
+/** Held together: some builds count the holders in the first waiter's block. */
+function accessOf(found: FoundPushLock): string {
+  const first = found.waiters.at(-1);
+  return found.lock.waking ? 'held' : found.whole && (first?.shareCount ?? 0) > 0 ? 'shared' : 'exclusive';
+}
+
+function addRecorded(builder: WaitGraphBuilder, found: FoundPushLock, thread: bigint, entry: LockEntry): void {
+  const { target } = builder.diagnosis;
+  builder.add({
+    from: found.node,
+    to: { kind: 'thread', address: thread },
+    relation: 'owned-by',
+    certainty: 'recorded',
+    combination: 'all',
+    access: accessOf(found),
+    escape: null,
+    since: null,
+    proof: [
+      {
+        claim: `lock entry ${argument(target, entry.address)} of thread ${argument(target, thread)} has acquired ${argument(target, found.lock.address)} and does not wait for it`,
+        address: entry.address,
+        length: target.layouts.table.struct('_KLOCK_ENTRY')?.size ?? null,
+        command: `dt nt!_KLOCK_ENTRY ${argument(target, entry.address)}`,
+        source: '_KLOCK_ENTRY.LockUnsafe, AcquiredByte',
+      },
+    ],
+  });
+}
+
+/** One thread alone beside the waiters keeps the lock's address in a live frame: it, most likely, holds the lock. */
+function addInferred(builder: WaitGraphBuilder, locks: readonly FoundPushLock[], entries: boolean): void {
+  const { diagnosis } = builder;
+  const { target } = diagnosis;
+  const hits = addressesOnStacks(
+    diagnosis,
+    locks.map(({ lock }) => lock.address),
+  );
+  for (const found of locks) {
+    const { address } = found.lock;
+    const waiters = new Set<bigint>(
+      found.waiters.flatMap((link) => builder.waitsOn(link.address).map(({ wait }) => wait.thread.address)),
+    );
+    const others = (hits.get(address) ?? []).filter((hit) => !waiters.has(hit.thread));
+    const threads = new Set(others.map(({ thread }) => thread));
+    const [hit] = others;
+    if (threads.size !== 1 || hit === undefined) {
+      builder.limit(
+        `the owner of pushlock ${argument(target, address)}`,
+        `${entries ? 'no lock entry of a thread names it' : 'this kernel keeps no lock entries: a pushlock does not record its holder'}, and ${threads.size === 0 ? 'no live frame of another thread keeps its address' : `live frames of ${threads.size} other threads keep its address`}`,
+      );
+      continue;
+    }
+    builder.add({
+      from: found.node,
+      to: { kind: 'thread', address: hit.thread },
+      relation: 'owned-by',
+      certainty: 'inferred',
+      combination: 'all',
+      access: accessOf(found),
+      escape: null,
+      since: null,
+      proof: [
+        {
+          claim: `${argument(target, hit.at)}, in a live frame of thread ${argument(target, hit.thread)}, keeps the address of pushlock ${argument(target, address)}; no other thread does but those that wait for it`,
+          address: hit.at,
+          length: target.pointerSize,
+          command: null,
+          source: 'stack of the thread',
+        },
+      ],
+    });
+  }
+}
