@@ -16,6 +16,8 @@ export interface LockEntry {
   readonly lock: Va;
   readonly waiting: boolean;
   readonly acquired: boolean;
+  /** The bytes that say all this: the lock and the flags beside it. */
+  readonly proof: { readonly address: Va; readonly length: number };
 }
 
 interface EntryLayout {
@@ -25,6 +27,9 @@ interface EntryLayout {
   readonly lock: number;
   readonly waiting: number;
   readonly acquired: number;
+  /** Range that holds the three. */
+  readonly from: number;
+  readonly to: number;
 }
 
 const layouts = new WeakMap<Target, EntryLayout | null>();
@@ -50,7 +55,9 @@ function findLayout(target: Target): EntryLayout | null {
   const waiting = (entry.field('WaitingByte') ?? entry.field('WaitingBit') ?? entry.field('LockUnsafe'))?.offset;
   if (path === undefined || type?.kind !== 'array' || size === undefined) return null;
   if (lock === undefined || waiting === undefined || acquired === undefined) return null;
-  return { path, count: type.count, size, lock, waiting, acquired };
+  const from = Math.min(lock, waiting, acquired) & ~3;
+  const to = Math.max(lock + target.pointerSize, (Math.max(waiting, acquired) & ~3) + 4);
+  return { path, count: type.count, size, lock, waiting, acquired, from, to };
 }
 
 export function hasLockEntries(target: Target): boolean {
@@ -77,6 +84,7 @@ export function readLockEntries(target: Target, thread: Thread): readonly LockEn
       address: (start + BigInt(at)) as Va,
       lock: ((word & ~7n) | (target.pointerSize === 8 ? 1n << 63n : 1n << 31n)) as Va,
       waiting: (view.getUint8(at + layout.waiting) & 1) !== 0,
+      proof: { address: (start + BigInt(at + layout.from)) as Va, length: layout.to - layout.from },
       acquired: (view.getUint8(at + layout.acquired) & 1) !== 0,
     });
   }

@@ -24,12 +24,17 @@ export const deadlock: Pattern = definePattern({
       .map((cycle) => finding(diagnosis, cycle)),
 });
 
-type Verdict = 'self' | 'lock-order' | 'mixed-objects';
+type Verdict = 'self' | 'lock-order' | 'lpc' | 'mixed-objects';
+
+/** What is asked of a thread of another process, and no lock. */
+const MESSAGES: ReadonlySet<ObjectKind> = new Set(['ALPC message', 'ALPC port', 'LPC reply']);
 
 function verdictOf(cycle: WaitCycle): Verdict {
   const threads = new Set(cycle.edges.flatMap(({ from }) => (from.kind === 'thread' ? [from.address] : [])));
   if (threads.size === 1) return 'self';
-  return kindsOf(cycle).length === 1 ? 'lock-order' : 'mixed-objects';
+  const kinds = kindsOf(cycle);
+  if (kinds.every((kind) => MESSAGES.has(kind))) return 'lpc';
+  return kinds.length === 1 ? 'lock-order' : 'mixed-objects';
 }
 
 function kindsOf(cycle: WaitCycle): readonly ObjectKind[] {

@@ -150,8 +150,8 @@ function entryProof(builder: WaitGraphBuilder, mutex: FastMutex): EdgeProof[] {
     .filter((entry) => entry.lock === mutex.address && entry.acquired)
     .map((entry) => ({
       claim: `lock entry ${argument(target, entry.address)} of thread ${argument(target, mutex.owner)} has acquired ${argument(target, mutex.address)} too`,
-      address: entry.address,
-      length: target.layouts.table.struct('_KLOCK_ENTRY')?.size ?? null,
+      address: entry.proof.address,
+      length: entry.proof.length,
       command: `dt nt!_KLOCK_ENTRY ${argument(target, entry.address)}`,
       source: '_KLOCK_ENTRY',
     }));

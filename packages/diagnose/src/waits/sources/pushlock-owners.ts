@@ -30,7 +30,7 @@ export function addPushLockOwners(builder: WaitGraphBuilder, locks: readonly Fou
 /** Held together: some builds count the holders in the first waiter's block. */
 function accessOf(found: FoundPushLock): string {
   const first = found.waiters.at(-1);
-  return found.lock.waking ? 'held' : found.whole && (first?.shareCount ?? 0) > 0 ? 'shared' : 'exclusive';
+  return found.whole && (first?.shareCount ?? 0) > 0 ? 'shared' : 'exclusive';
 }
 
 function addRecorded(builder: WaitGraphBuilder, found: FoundPushLock, thread: bigint, entry: LockEntry): void {
@@ -39,7 +39,8 @@ function addRecorded(builder: WaitGraphBuilder, found: FoundPushLock, thread: bi
     from: found.node,
     to: { kind: 'thread', address: thread },
     relation: 'owned-by',
-    certainty: 'recorded',
+    // A releaser that has set Waking may have let go already.
+    certainty: found.lock.waking ? 'inferred' : 'recorded',
     combination: 'all',
     access: accessOf(found),
     escape: null,
@@ -47,8 +48,8 @@ function addRecorded(builder: WaitGraphBuilder, found: FoundPushLock, thread: bi
     proof: [
       {
         claim: `lock entry ${argument(target, entry.address)} of thread ${argument(target, thread)} has acquired ${argument(target, found.lock.address)} and does not wait for it`,
-        address: entry.address,
-        length: target.layouts.table.struct('_KLOCK_ENTRY')?.size ?? null,
+        address: entry.proof.address,
+        length: entry.proof.length,
         command: `dt nt!_KLOCK_ENTRY ${argument(target, entry.address)}`,
         source: '_KLOCK_ENTRY.LockUnsafe, AcquiredByte',
       },

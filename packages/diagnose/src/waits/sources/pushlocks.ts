@@ -158,8 +158,8 @@ function entryProof(builder: WaitGraphBuilder, wait: ThreadWait, lock: PushLock)
     .filter((entry) => entry.waiting && entry.lock === lock.address)
     .map((entry) => ({
       claim: `lock entry ${argument(target, entry.address)} of thread ${argument(target, wait.thread.address)} waits for ${argument(target, lock.address)} too`,
-      address: entry.address,
-      length: target.layouts.table.struct('_KLOCK_ENTRY')?.size ?? null,
+      address: entry.proof.address,
+      length: entry.proof.length,
       command: `dt nt!_KLOCK_ENTRY ${argument(target, entry.address)}`,
       source: '_KLOCK_ENTRY',
     }));
