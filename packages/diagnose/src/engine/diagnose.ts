@@ -40,6 +40,7 @@ const symptomPatterns: ReadonlySet<string> = new Set([
   'thread-starvation',
   'affine-thread',
   'dpc-blockage',
+  'high-contention',
   'busy-system',
   'waiting-thread-time',
 ]);

@@ -8,6 +8,7 @@
 import type { Processor, Target, Thread } from '@dumpscope/debugger';
 import { type Diagnosis, defineFact, type FactKey } from '../engine/diagnosis.ts';
 import { type Affinity, affinityOf, mayRun, type ProcessorPlace, processorPlace } from './affinity.ts';
+import { isManualCode } from './dump-taker.ts';
 import { threadTimes } from './times.ts';
 
 /** KTHREAD.State: on a ready queue; chosen as a processor's NextThread; on a processor's list, to be queued (2003 on). */
@@ -123,7 +124,7 @@ function occupantsByPriority(target: Target): (priority: number) => readonly Occ
 
 function occupant(target: Target, processor: Processor, priority: number): Occupant {
   const thread = processor.currentThread === null ? null : target.thread(processor.currentThread);
-  const level = processor.irql?.level ?? null;
+  const level = inDumpPath(target, processor) ? null : (processor.irql?.level ?? null);
   if (processor.idle === true) return { processor, reason: null, dispatch: false, thread };
   const who = thread === null ? 'a thread that could not be read' : `thread ${thread.address.toString(16)}`;
   if (processor.idle !== false && processor.idleThread !== false)
@@ -143,4 +144,19 @@ function occupant(target: Target, processor: Processor, priority: number): Occup
       thread,
     };
   return { processor, reason: null, dispatch: false, thread };
+}
+
+/**
+ * Where the code that a requested dump interrupted was not found, the level is that of the interrupt that asked for it: it
+ * says nothing about what ran there before.
+ */
+function inDumpPath(target: Target, processor: Processor): boolean {
+  const code = target.bugcheck?.baseCode;
+  return (
+    processor.contextTrust === 'bugchecking' &&
+    code !== undefined &&
+    isManualCode(code) &&
+    processor.dpcRoutineActive !== true &&
+    processor.interrupted?.pc === processor.registers?.pc
+  );
 }

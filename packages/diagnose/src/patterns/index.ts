@@ -6,6 +6,7 @@ import { coincidentalSymbolicInformation } from './coincidental-symbolic-informa
 import { deadlock } from './deadlock/rule.ts';
 import { dispatchLevelSpin } from './dispatch-level-spin/rule.ts';
 import { dpcBlockage } from './dpc-blockage/rule.ts';
+import { highContention } from './high-contention/rule.ts';
 import { idleSystem } from './idle-system/rule.ts';
 import { invalidPointer } from './invalid-pointer/rule.ts';
 import { manualDump } from './manual-dump/rule.ts';
@@ -34,6 +35,7 @@ export const patterns: readonly Pattern[] = [
   affineThread,
   threadStarvation,
   dpcBlockage,
+  highContention,
   busySystem,
   waitingThreadTime,
   idleSystem,
