@@ -40,7 +40,14 @@ function redactFinding(finding: Finding, clean: (text: string) => string): Findi
     title: clean(finding.title),
     summary: clean(finding.summary),
     image: null,
-    lock: finding.lock === null ? null : { ...finding.lock, word: null },
+    lock:
+      finding.lock === null
+        ? null
+        : {
+            ...finding.lock,
+            word: null,
+            place: finding.lock.place == null ? null : { ...finding.lock.place, text: clean(finding.lock.place.text) },
+          },
     loop:
       finding.loop === null
         ? null

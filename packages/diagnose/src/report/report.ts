@@ -53,6 +53,8 @@ export interface Finding {
     readonly address: string;
     readonly word: string | null;
     readonly container: string | null;
+    /** Where it lives: image, processor-block, stack, interrupt-object, device-extension, pool, freed-pool, unmapped. */
+    readonly place?: { readonly kind: string; readonly text: string } | null;
   } | null;
   readonly loop: {
     readonly start: string;

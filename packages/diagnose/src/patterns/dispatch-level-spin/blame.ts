@@ -6,6 +6,7 @@ import { dumpTaker } from '../../facts/dump-taker.ts';
 import { calledAddress } from '../../facts/function-graph.ts';
 import { type SpinSite, spinSites } from '../../facts/spin-sites.ts';
 import { acquiresForItsCaller } from '../../locks/call-effect.ts';
+import { lockPlace } from '../../locks/lock-place.ts';
 import { waitCycle } from '../../locks/spin-graph.ts';
 import type { Finding, Signature } from '../../report/report.ts';
 import { runFrom, signatureOf } from '../../report/signature.ts';
@@ -56,13 +57,14 @@ export function blameOf(diagnosis: Diagnosis, site: SpinSite, judgement: Judgeme
   }
   for (const helper of helpers)
     add(helper, 'carrier', 'a lock helper: called with a free lock, its code comes back with it held, for its caller');
-  const owner = judgement.lock === null ? undefined : target.moduleAt(judgement.lock.address);
-  if (owner !== undefined && judgement.lock !== null && !carries(diagnosis, owner)) {
+  const place = judgement.lock === null ? null : lockPlace(diagnosis, judgement.lock.address);
+  const owner = place?.module ?? null;
+  if (owner !== null && place !== null && judgement.lock !== null && !carries(diagnosis, owner)) {
     out.push({
       module: owner.name,
       function: null,
       role: 'designer',
-      reason: `the lock ${address(target, judgement.lock.address)} lies in its image`,
+      reason: `the lock ${address(target, judgement.lock.address)} lies ${place.text}`,
     });
   }
   if (out.length === 0 && site.loop.module !== null) {

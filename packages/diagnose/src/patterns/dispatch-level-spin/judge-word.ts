@@ -5,6 +5,7 @@ import { address, list, plural } from '../../engine/words.ts';
 import type { WaitCell } from '../../facts/loop-view.ts';
 import { isStuck, type SpinSite, spinSites } from '../../facts/spin-sites.ts';
 import { findHolders, type Holder, type HolderSearch, sawEverything } from '../../locks/holders.ts';
+import { type LockPlace, lockPlace } from '../../locks/lock-place.ts';
 import { waitCycle } from '../../locks/spin-graph.ts';
 import { busyElsewhere, type Judgement, lockOrder } from './judgement.ts';
 
@@ -17,8 +18,11 @@ export function judgeWord(diagnosis: Diagnosis, site: SpinSite, cell: WaitCell, 
     holderFrame: null,
     downstream: [],
   };
+  const place = lockPlace(diagnosis, cell.address);
   if (cell.value === null) {
     evidence.memory(`the lock word`, 'undetermined', cell.address, cell.size);
+    if (place.kind === 'unmapped')
+      return lostMemory(base, where, place, 'the processor still reads it through a translation that it has kept');
     return {
       ...base,
       verdict: 'undetermined',
@@ -57,8 +61,32 @@ export function judgeWord(diagnosis: Diagnosis, site: SpinSite, cell: WaitCell, 
     'must-hold analysis of the code of every frame',
   );
   const holder = search.holders.find((h) => h.held === 'on-all-paths') ?? search.holders[0];
-  if (holder === undefined) return nobody(diagnosis, site, search, base, where);
+  if (holder === undefined)
+    return place.gone ? lostMemory(base, where, place, null) : nobody(diagnosis, site, search, base, where);
   return held(diagnosis, site, cell, holder, base, evidence);
+}
+
+/** The lock's memory is nobody's any more: whatever the word says, no release will come. */
+function lostMemory(
+  base: Pick<Judgement, 'lock' | 'holderFrame' | 'downstream'>,
+  where: string,
+  place: LockPlace,
+  note: string | null,
+): Judgement {
+  return {
+    ...base,
+    verdict: 'corrupt-lock',
+    confidence: 'likely',
+    why: `The memory of the lock at ${where} is nobody's any more, and no frame that could be read holds it: it was given back while somebody waits for it, and no release will come.`,
+    assumptions: [
+      ...(note === null ? [] : [note]),
+      place.kind === 'freed-pool' ? 'the pool header before it is one' : 'the bounds of that memory are right',
+    ],
+    wouldChange: [
+      place.kind === 'freed-pool' ? 'an allocated block around the lock' : 'memory of an owner around the lock',
+      `a frame that stands between an acquire of ${where} and its release`,
+    ],
+  };
 }
 
 /** Plain locks hold 1 on retail builds, owner thread | 1 on instrumented ones; EX_SPIN_LOCK any mix of its bits. */

@@ -7,6 +7,7 @@ import { type SpinSite, spinSites, type Unexamined } from '../../facts/spin-site
 import { spinningSince } from '../../facts/times.ts';
 import { containerOf } from '../../locks/container.ts';
 import { ipiWaitOf } from '../../locks/ipi-wait.ts';
+import { lockPlace } from '../../locks/lock-place.ts';
 import { queuedWaitOf } from '../../locks/spin-graph.ts';
 import { blankFinding } from '../../report/blank.ts';
 import type { Finding } from '../../report/report.ts';
@@ -80,6 +81,21 @@ function judge(diagnosis: Diagnosis, site: SpinSite): Finding | null {
         `u ${container.instruction.address.toString(16)} l1`,
       );
   }
+  const place = judgement.lock === null ? null : lockPlace(diagnosis, judgement.lock.address);
+  if (place !== null && judgement.lock !== null) {
+    const claim = `the lock ${address(target, judgement.lock.address)} lies ${place.text}`;
+    if (place.proof !== null)
+      evidence.memory(claim, 'true', place.proof.address, place.proof.length, place.proof.command);
+    else if (place.kind !== 'other')
+      evidence.fact(
+        claim,
+        'true',
+        place.kind === 'unmapped'
+          ? `!pte ${judgement.lock.address.toString(16)}`
+          : `ln ${judgement.lock.address.toString(16)}`,
+        'place of the lock',
+      );
+  }
   const since = spinningSince(diagnosis, thread, {
     idleThread: waiter.processor.idleThread === true,
     inDpc: waiter.processor.dpcRoutineActive,
@@ -90,7 +106,7 @@ function judge(diagnosis: Diagnosis, site: SpinSite): Finding | null {
   const lockText =
     judgement.lock === null
       ? ''
-      : ` The ${judgement.lock.kind} is ${address(target, judgement.lock.address)}${container === null ? '' : `, embedded at +0x${container.offset.toString(16)} of an object at ${address(target, container.object)}`}.`;
+      : ` The ${judgement.lock.kind} is ${address(target, judgement.lock.address)}${container === null ? '' : `, embedded at +0x${container.offset.toString(16)} of an object at ${address(target, container.object)}`}${place === null || place.kind === 'other' ? '' : `; it lies ${place.text}`}.`;
   const summary = [
     `Processor ${number} ${never ? 'cannot leave' : 'was stopped in'} the ${numbers[loop.instructionCount] ?? loop.instructionCount}-instruction loop at ${where}.`,
     exitText(loop),
@@ -124,6 +140,7 @@ function judge(diagnosis: Diagnosis, site: SpinSite): Finding | null {
             address: json(judgement.lock.address) ?? '',
             word: json(judgement.lock.word),
             container: container === null ? null : `${json(container.object)}+0x${container.offset.toString(16)}`,
+            place: place === null || place.kind === 'other' ? null : { kind: place.kind, text: place.text },
           },
     loop: {
       start: json(loop.start) ?? '',
