@@ -23,15 +23,20 @@ const MAX_GROUPS = 64;
  * KAFFINITY up to Vista, GROUP_AFFINITY from 7 to Windows 10, pointer to KAFFINITY_EX from 20348 on: layouts of 5.1.2600,
  * 6.1.7601, 10.0.19041, 10.0.20348 and 10.0.22000. Null where it cannot be read or no bit is set.
  */
-export function affinityOf(target: Target, thread: Thread): Affinity | null {
-  const mask = thread.field('Affinity.Mask');
+export function affinityOf(
+  target: Target,
+  thread: Thread,
+  field: 'Affinity' | 'UserAffinity' = 'Affinity',
+): Affinity | null {
+  const at = thread.fieldAddress(field);
+  const mask = thread.field(`${field}.Mask`);
   if (mask !== null) {
-    const group = thread.field('Affinity.Group');
-    return group === null ? null : single(Number(group), mask, thread.fieldAddress('Affinity'), target.pointerSize + 4);
+    const group = thread.field(`${field}.Group`);
+    return group === null ? null : single(Number(group), mask, at, target.pointerSize + 4);
   }
-  const embedded = thread.fieldAddress('Affinity.Bitmap[0]');
-  if (embedded !== null) return extended(target, thread.fieldAddress('Affinity'), embedded);
-  const plain = thread.field('Affinity');
+  const embedded = thread.fieldAddress(`${field}.Bitmap[0]`);
+  if (embedded !== null) return extended(target, at, embedded);
+  const plain = thread.field(field);
   if (plain === null) return null;
   const pointer = BigInt.asUintN(64, plain);
   // A mask of one group has no bit above 47 unless it has nearly all; a kernel pointer has them all.
@@ -39,7 +44,7 @@ export function affinityOf(target: Target, thread: Thread): Affinity | null {
     const bitmap = member(target, '_KAFFINITY_EX', pointer, 'Bitmap[0]');
     if (bitmap !== null) return extended(target, pointer, bitmap.address);
   }
-  return single(0, plain, thread.fieldAddress('Affinity'), target.pointerSize);
+  return single(0, plain, at, target.pointerSize);
 }
 
 function single(group: number, mask: bigint, address: bigint | null, length: number): Affinity | null {
@@ -78,6 +83,19 @@ export function processorPlace(target: Target, processor: Processor): ProcessorP
     return processor.number < target.pointerSize * 8 ? { group: 0, bit: processor.number } : null;
   if (group.value === null || index.value === null) return null;
   return { group: Number(group.value), bit: Number(index.value) };
+}
+
+/**
+ * Affinity that the thread gave itself in the kernel (KeSetSystemAffinityThread) and has not reverted: SystemAffinityActive
+ * with the user affinity beside it, whatever code did it. Null where it did not, or where that cannot be read.
+ */
+export function systemAffinity(
+  target: Target,
+  thread: Thread,
+): { readonly at: bigint | null; readonly user: Affinity | null } | null {
+  const active = thread.field('SystemAffinityActive');
+  if (active === null || active === 0n) return null;
+  return { at: thread.fieldAddress('SystemAffinityActive'), user: affinityOf(target, thread, 'UserAffinity') };
 }
 
 /** What cannot be read may be allowed: nobody is called bound on a guess. */

@@ -4,6 +4,7 @@ import { argument, clock, count, json, list, plural } from '../../engine/words.t
 import { cpuSeconds, cpuTime, shareText, uptimes, uptimeText } from '../../facts/cpu-time.ts';
 import { boundBy, freeElsewhere, type HeldBack, heldBack } from '../../facts/held-back.ts';
 import { BOOST_SECONDS, type Occupant } from '../../facts/ready-threads.ts';
+import { behindEvidence, waitingBehind } from '../../facts/waiting-behind.ts';
 import { blankFinding } from '../../report/blank.ts';
 import type { Finding } from '../../report/report.ts';
 import { readyPicture } from '../../report/wait-nodes.ts';
@@ -57,6 +58,12 @@ function finding(diagnosis: Diagnosis, group: HeldBack): Finding {
   for (const occupant of by)
     evidence.fact(occupant.reason ?? '', 'true', `~${occupant.processor.number}s; k`, occupant.processor.contextReason);
   const idlers = by.filter((occupant) => usesLittle(diagnosis, occupant, threads[0]?.readySeconds ?? 0, evidence));
+  const behind = waitingBehind(
+    diagnosis,
+    named.map(({ thread }) => thread.address),
+  );
+  for (const holder of behind) behindEvidence(diagnosis, holder, evidence);
+  const waiters = [...new Set(behind.flatMap((holder) => holder.waiters))];
   const unread = threads.filter((ready) => ready.affinity === null).length;
   const verdict = verdictOf(by);
   const first = threads[0];
@@ -69,7 +76,7 @@ function finding(diagnosis: Diagnosis, group: HeldBack): Finding {
       verdict,
       boundBy(group, seconds >= STRONG_SECONDS && verdict !== 'normal-priority' && unread === 0 ? 'strong' : 'likely'),
       `${plural(threads.length, 'ready thread')} cannot get a processor, for ${clock(seconds)}`,
-      `${list(by.map((occupant) => occupant.reason ?? ''))}. ${plural(threads.length, 'ready thread has', 'ready threads have')} nowhere else to run, the oldest for ${clock(seconds)}; ${meaning[verdict]}.`,
+      `${list(by.map((occupant) => occupant.reason ?? ''))}. ${plural(threads.length, 'ready thread has', 'ready threads have')} nowhere else to run, the oldest for ${clock(seconds)}; ${meaning[verdict]}.${waiters.length === 0 ? '' : ` ${plural(waiters.length, 'more thread waits', 'more threads wait')} for what they hold.`}`,
     ),
     processor: by[0]?.processor.number ?? null,
     thread: json(culprit?.address),
@@ -85,7 +92,10 @@ function finding(diagnosis: Diagnosis, group: HeldBack): Finding {
       ),
     ],
     wouldChange: ['a second dump in which the threads have run'],
-    downstream: named.map((ready) => `thread ${ready.thread.address.toString(16)}`),
+    downstream: [
+      ...named.map((ready) => `thread ${ready.thread.address.toString(16)}`),
+      ...waiters.slice(0, MAX_NAMED).map((thread) => `thread ${thread.toString(16)}, which waits for what it holds`),
+    ],
     picture: readyPicture(target, named, by),
   };
 }
