@@ -19,6 +19,7 @@ export * from './nt/lpc.ts';
 export { type PoolBlock, poolBlockAt } from './nt/pool-block.ts';
 export * from './nt/pushlock.ts';
 export { enumName, type ListEnd, Structure, walkList } from './nt/structure.ts';
+export { type ProcessFreeze, readProcessFreeze, readSuspension, type Suspension } from './nt/suspension.ts';
 export * from './nt/thread-wait.ts';
 export { type PendingTimer, type TimerTable, timersDueBefore } from './nt/timer-table.ts';
 export { OBJECT_TYPES, THREAD_STATES, WAIT_REASON, WAIT_REASONS } from './nt/wait-names.ts';

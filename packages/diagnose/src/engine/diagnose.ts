@@ -30,7 +30,7 @@ export function diagnose(target: Target, toolVersion: string): Report {
 function weigh(finding: Finding): number {
   const context = contextPatterns.has(finding.pattern) ? 20 : 0;
   const inert = finding.verdict === 'transient' || finding.verdict === 'undetermined' ? 5 : 0;
-  const symptom = symptomPatterns.has(finding.pattern) ? 10 : 0;
+  const symptom = symptomPatterns.has(finding.pattern) && !causes.has(finding.verdict ?? '') ? 10 : 0;
   return context + inert + symptom + rank[finding.confidence];
 }
 
@@ -43,7 +43,11 @@ const symptomPatterns: ReadonlySet<string> = new Set([
   'high-contention',
   'busy-system',
   'waiting-thread-time',
+  'suspended-thread',
 ]);
+
+/** Verdicts of symptom patterns that explain what others wait for. */
+const causes: ReadonlySet<string> = new Set(['blocks-others']);
 
 const contextPatterns: ReadonlySet<string> = new Set([
   'manual-dump',

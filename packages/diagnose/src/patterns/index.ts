@@ -14,6 +14,7 @@ import { nullPointer } from './null-pointer/rule.ts';
 import { passiveThread } from './passive-thread/rule.ts';
 import { spikingThread } from './spiking-thread/rule.ts';
 import { stackOverflow } from './stack-overflow/rule.ts';
+import { suspendedThread } from './suspended-thread/rule.ts';
 import { threadStarvation } from './thread-starvation/rule.ts';
 import { truncatedDump } from './truncated-dump/rule.ts';
 import { unloadedModule } from './unloaded-module/rule.ts';
@@ -37,6 +38,7 @@ export const patterns: readonly Pattern[] = [
   dpcBlockage,
   highContention,
   busySystem,
+  suspendedThread,
   waitingThreadTime,
   idleSystem,
   youngSystem,
