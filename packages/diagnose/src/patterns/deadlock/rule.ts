@@ -1,6 +1,7 @@
 import { type Diagnosis, definePattern, type Pattern } from '../../engine/diagnosis.ts';
 import { argument, json, list, plural } from '../../engine/words.ts';
 import { threadFrames } from '../../facts/thread-frames.ts';
+import { blameUnloaded } from '../../facts/unloaded-code.ts';
 import { blankFinding } from '../../report/blank.ts';
 import { graphPicture } from '../../report/graph-picture.ts';
 import type { Confidence, Finding } from '../../report/report.ts';
@@ -84,6 +85,7 @@ function finding(diagnosis: Diagnosis, cycle: WaitCycle): Finding {
     const shown = frames.slice(0, 8).map((frame) => target.nameOf(frame.pc).text);
     if (shown.length > 0)
       evidence.fact(`thread ${argument(target, thread)} waits in ${shown.join(' <- ')}`, 'true', show, 'stack walk');
+    blame.push(...blameUnloaded(diagnosis, thread, evidence));
     if (outside === null) continue;
     blame.push({
       module: target.moduleAt(outside.pc)?.name ?? '?',
