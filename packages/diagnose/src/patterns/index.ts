@@ -18,6 +18,7 @@ import { suspendedThread } from './suspended-thread/rule.ts';
 import { threadStarvation } from './thread-starvation/rule.ts';
 import { truncatedDump } from './truncated-dump/rule.ts';
 import { unloadedModule } from './unloaded-module/rule.ts';
+import { waitChain } from './wait-chain/rule.ts';
 import { waitingThreadTime } from './waiting-thread-time/rule.ts';
 import { wildCode } from './wild-code/rule.ts';
 import { youngSystem } from './young-system/rule.ts';
@@ -32,6 +33,7 @@ export const patterns: readonly Pattern[] = [
   invalidPointer,
   selfDiagnosis,
   deadlock,
+  waitChain,
   spikingThread,
   affineThread,
   threadStarvation,

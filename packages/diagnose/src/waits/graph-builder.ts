@@ -17,6 +17,8 @@ export class GraphBuilder implements WaitGraphBuilder {
   readonly waits: readonly ThreadWait[];
   readonly edges: GraphEdge[] = [];
   readonly limits: GraphLimit[] = [];
+  /** Threads that have been given what they wait for and have not run since. */
+  readonly woken: Set<bigint> = new Set<bigint>();
   readonly #byObject = new Map<bigint, { wait: ThreadWait; block: WaitBlock }[]>();
   readonly #byThread = new Map<bigint, ThreadWait>();
   readonly #claims = new Map<WaitBlock, Claim>();
@@ -67,7 +69,11 @@ export class GraphBuilder implements WaitGraphBuilder {
     const { target } = this.diagnosis;
     for (const wait of this.waits) {
       const claims = wait.blocks.map((block) => this.#claims.get(block) ?? unclaimed(block));
-      if (wait.mode !== 'all' && claims.some((claim) => claim.satisfied === true)) continue;
+      const over = (claim: Claim): boolean => claim.satisfied === true;
+      if (claims.length > 0 && (wait.mode === 'all' ? claims.every(over) : claims.some(over))) {
+        this.woken.add(wait.thread.address);
+        continue;
+      }
       const since = this.waitAge(wait);
       const show = `!thread ${argument(target, wait.thread.address)}`;
       const plain = escapeOf(wait);

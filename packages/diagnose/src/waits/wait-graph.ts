@@ -23,6 +23,8 @@ export interface WaitGraph {
   readonly vertices: readonly GraphVertex[];
   readonly edges: readonly GraphEdge[];
   readonly limits: readonly GraphLimit[];
+  /** Threads that have been given what they wait for and have not run since. */
+  readonly woken: ReadonlySet<bigint>;
   vertex(node: GraphNode): GraphVertex | undefined;
   /** Vertices of each component, in the order in which they were added. */
   readonly components: readonly (readonly GraphVertex[])[];
@@ -46,10 +48,14 @@ export const waitGraph: FactKey<WaitGraph> = defineFact('wait graph', (diagnosis
   const builder = new GraphBuilder(diagnosis);
   for (const source of edgeSources) source.run(builder);
   builder.waitEdges();
-  return graphOf(builder.edges, builder.limits);
+  return graphOf(builder.edges, builder.limits, builder.woken);
 });
 
-export function graphOf(edges: readonly GraphEdge[], limits: readonly GraphLimit[] = []): WaitGraph {
+export function graphOf(
+  edges: readonly GraphEdge[],
+  limits: readonly GraphLimit[] = [],
+  woken: ReadonlySet<bigint> = new Set(),
+): WaitGraph {
   const vertices: MutableVertex[] = [];
   const byKey = new Map<string, MutableVertex>();
   const at = (node: GraphNode): MutableVertex => {
@@ -95,6 +101,7 @@ export function graphOf(edges: readonly GraphEdge[], limits: readonly GraphLimit
     vertices,
     edges,
     limits,
+    woken,
     vertex: (node) => byKey.get(keyOf(node)),
     components,
     isCycle,

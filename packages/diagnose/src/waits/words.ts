@@ -41,7 +41,7 @@ export function edgeText(target: Target, edge: GraphEdge): string {
     case 'waits-for':
       return `waits for ${to}${access}${ageText(edge)}`;
     case 'owned-by':
-      return `is owned${edge.access === null ? '' : ` ${edge.access}`} by ${to}`;
+      return `is owned${edge.access === 'exclusive' ? ' exclusively' : edge.access === null ? '' : ` ${edge.access}`} by ${to}`;
     case 'answered-by':
       return `is to be completed by ${to}`;
     case 'ends-with':

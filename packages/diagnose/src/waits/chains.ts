@@ -1,0 +1,156 @@
+/**
+ * Chains of waits and where they end: a thread waits for an object that another holds, which waits for another, down to
+ * one that does not wait for anything whose owner is known.
+ */
+import { type GraphNode, keyOf, type ObjectKind } from './node.ts';
+import type { GraphEdge } from './wait-edge.ts';
+import { type GraphVertex, graphOf, type WaitGraph } from './wait-graph.ts';
+
+/** Objects of which nobody is the owner: a thread that waits for one is the end of its chain. */
+const signals: ReadonlySet<ObjectKind> = new Set(['event', 'semaphore', 'timer', 'queue', 'gate', 'unknown object']);
+
+export interface WaitChain {
+  /** Where it ends: a thread, a processor, a device, an object whose owner could not be told. */
+  readonly end: GraphNode;
+  /** The last thread of the chain that holds something; null where the end holds it without a thread. */
+  readonly holder: bigint | null;
+  /** Edges by which holders keep objects, of the whole part of the graph that leads to the end. */
+  readonly holds: readonly GraphEdge[];
+  /** The longest way to the end, in order. */
+  readonly path: readonly GraphEdge[];
+  /** Threads that wait for the end, directly or through others; those that stand at it are not counted. */
+  readonly waiters: readonly bigint[];
+  /** Every edge of the part of the graph that leads to the end. */
+  readonly edges: readonly GraphEdge[];
+  /** Waits for what the end or the last holder keeps, and the holder's own: those behind them may have other reasons. */
+  readonly last: readonly GraphEdge[];
+}
+
+/** Ends of which the waiters are collected; a resource may have thousands of shared owners, each with the same waiters. */
+const MAX_ENDS = 256;
+
+/** Chains by their ends, those with most waiters first. Ends inside cycles are left to whoever looks for cycles. */
+export function waitChains(graph: WaitGraph): readonly WaitChain[] {
+  const ownerless = (node: GraphNode): boolean =>
+    node.kind === 'object' && signals.has(node.object) && (graph.vertex(node)?.out.length ?? 0) === 0;
+  const pruned = graphOf(graph.edges.filter((edge) => !ownerless(edge.to)));
+  const chains: WaitChain[] = [];
+  for (const root of mostAwaited(pruned)) {
+    const end = endOf(pruned, root);
+    if (end === undefined) continue;
+    const vertices = [end, ...pruned.upstream(root)];
+    const edges = vertices.flatMap(({ out }) => out).filter((edge) => inside(pruned, vertices, edge));
+    const holds = edges.filter(isHold);
+    if (holds.length === 0) continue;
+    const path = longestWay(pruned, end);
+    const holder = holderOf(path, end.node);
+    const waiters = vertices.flatMap(({ node }) =>
+      node.kind === 'thread' && waitsForHeld(pruned, node) ? [node.address] : [],
+    );
+    if (waiters.length === 0) continue;
+    chains.push({
+      end: end.node,
+      holder,
+      holds,
+      path,
+      waiters,
+      edges,
+      last: lastWaits(edges, holds, end.node, holder),
+    });
+  }
+  return chains.sort((a, b) => b.waiters.length - a.waiters.length);
+}
+
+/** A processor that spins in a cycle of spin locks is an end; a cycle with threads in it is a deadlock of its own. */
+function endOf(graph: WaitGraph, root: number): GraphVertex | undefined {
+  const members = graph.components[root] ?? [];
+  if (!graph.isCycle(root)) return members[0];
+  if (members.some(({ node }) => node.kind === 'thread')) return undefined;
+  return members.find(
+    ({ node, in: edges }) => node.kind === 'processor' && edges.some(({ from }) => from.kind === 'thread'),
+  );
+}
+
+function mostAwaited(graph: WaitGraph): readonly number[] {
+  if (graph.roots.length <= MAX_ENDS) return graph.roots;
+  const weight = (root: number): number =>
+    (graph.components[root] ?? []).reduce((sum, vertex) => sum + vertex.in.length, 0);
+  const held = graph.roots.filter(
+    (root) =>
+      !graph.isCycle(root) &&
+      graph.components[root]?.some((vertex) => vertex.in.some((edge) => isHold(edge) || edge.from.kind !== 'thread')),
+  );
+  return held.sort((a, b) => weight(b) - weight(a)).slice(0, MAX_ENDS);
+}
+
+function lastWaits(
+  edges: readonly GraphEdge[],
+  holds: readonly GraphEdge[],
+  end: GraphNode,
+  holder: bigint | null,
+): readonly GraphEdge[] {
+  const ends = new Set([keyOf(end), ...(holder === null ? [] : [keyOf({ kind: 'thread', address: holder })])]);
+  const keeping = holds.filter(({ to }) => ends.has(keyOf(to)));
+  // That a thread is waited for says nothing about the time for which it keeps a lock.
+  const owned = keeping.filter(({ relation }) => relation === 'owned-by');
+  const kept = new Set((owned.length > 0 ? owned : keeping).map(({ from }) => keyOf(from)));
+  return edges.filter(
+    (edge) =>
+      edge.relation === 'waits-for' &&
+      (kept.has(keyOf(edge.to)) || (ends.has(keyOf(edge.from)) && edge.from.kind === 'thread')),
+  );
+}
+
+function isHold({ relation }: GraphEdge): boolean {
+  return relation === 'owned-by' || relation === 'answered-by' || relation === 'ends-with';
+}
+
+function inside(graph: WaitGraph, vertices: readonly GraphVertex[], edge: GraphEdge): boolean {
+  let known = members.get(vertices);
+  if (known === undefined) members.set(vertices, (known = new Set(vertices.map(({ index }) => index))));
+  const to = graph.vertex(edge.to);
+  return to !== undefined && known.has(to.index);
+}
+
+const members = new WeakMap<readonly GraphVertex[], Set<number>>();
+
+function waitsForHeld(graph: WaitGraph, node: GraphNode): boolean {
+  return graph.vertex(node)?.out.some(({ relation }) => relation === 'waits-for') === true;
+}
+
+/** The thread that stands at the end, or the one that last held something on the way to it. */
+function holderOf(path: readonly GraphEdge[], end: GraphNode): bigint | null {
+  if (end.kind === 'thread') return end.address;
+  const held = path.filter(isHold).at(-1);
+  return held?.to.kind === 'thread' ? held.to.address : null;
+}
+
+/** Breadth first from the end backwards: the way from the farthest vertex, which is a waiter that nobody waits for. */
+function longestWay(graph: WaitGraph, end: GraphVertex): readonly GraphEdge[] {
+  const next = new Map<number, GraphEdge>();
+  const seen = new Set([end.index]);
+  let level: GraphVertex[] = [end];
+  let farthest = end;
+  while (level.length > 0) {
+    farthest = level.find(({ node }) => node.kind === 'thread') ?? farthest;
+    const further: GraphVertex[] = [];
+    for (const vertex of level) {
+      for (const edge of vertex.in) {
+        const from = graph.vertex(edge.from);
+        if (from === undefined || seen.has(from.index)) continue;
+        seen.add(from.index);
+        next.set(from.index, edge);
+        further.push(from);
+      }
+    }
+    level = further;
+  }
+  const path: GraphEdge[] = [];
+  for (let at: GraphVertex | undefined = farthest; at !== undefined && at !== end; ) {
+    const edge = next.get(at.index);
+    if (edge === undefined) break;
+    path.push(edge);
+    at = graph.vertex(edge.to);
+  }
+  return path;
+}
