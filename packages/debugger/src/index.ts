@@ -5,6 +5,7 @@ export * from './nt/alpc.ts';
 export { baseBugcheckCode, bugcheckRow } from './nt/bugcheck.ts';
 export { bugcheckRows } from './nt/bugcheck-names.ts';
 export { type DeviceExtension, deviceExtensionAt } from './nt/device-extension.ts';
+export { type BottomDevice, bottomDevice } from './nt/device-stack.ts';
 export { type DpcListEnd, type DpcQueue, dpcQueues, type QueuedDpc, readDpc } from './nt/dpc-queue.ts';
 export * from './nt/eresource.ts';
 export { type FastMutex, fastMutexAround } from './nt/fast-mutex.ts';

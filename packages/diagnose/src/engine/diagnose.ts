@@ -44,6 +44,7 @@ const symptomPatterns: ReadonlySet<string> = new Set([
   'busy-system',
   'waiting-thread-time',
   'suspended-thread',
+  'blocked-thread',
 ]);
 
 /** Verdicts of symptom patterns that explain what others wait for. */

@@ -1,6 +1,7 @@
 import { selfDiagnosis } from '../bugchecks/self-diagnosis.ts';
 import type { Pattern } from '../engine/diagnosis.ts';
 import { affineThread } from './affine-thread/rule.ts';
+import { blockedThread } from './blocked-thread/rule.ts';
 import { busySystem } from './busy-system/rule.ts';
 import { coincidentalSymbolicInformation } from './coincidental-symbolic-information/rule.ts';
 import { deadlock } from './deadlock/rule.ts';
@@ -41,6 +42,7 @@ export const patterns: readonly Pattern[] = [
   highContention,
   busySystem,
   suspendedThread,
+  blockedThread,
   waitingThreadTime,
   idleSystem,
   youngSystem,
