@@ -2,6 +2,7 @@
 import { type Diagnosis, definePattern, type Pattern } from '../engine/diagnosis.ts';
 import { json } from '../engine/words.ts';
 import { isManualCode } from '../facts/dump-taker.ts';
+import { toolRequest } from '../facts/tool-request.ts';
 import { blankFinding } from '../report/blank.ts';
 import type { Finding } from '../report/report.ts';
 import { dpcWatchdog } from './codes/dpc-watchdog.ts';
@@ -50,6 +51,8 @@ export const selfDiagnosis: Pattern = definePattern({
     if (isManualCode(code) && code !== 0x80) return [];
     // Faults of addresses and overflows of stacks have patterns of their own.
     if (diagnosis.fact(faultView) !== null || diagnosis.fact(stackOverflowAt) !== null) return [];
+    // The driver that raised a tool's own code is no culprit: manual-dump says so.
+    if (!readers.has(code) && diagnosis.fact(toolRequest) !== null) return [];
     const reader = readers.get(code) ?? (faultShape(code) === null ? otherCode : exception);
     const evidence = diagnosis.evidence('bugcheck');
     parameterEvidence(target, evidence);
