@@ -74,6 +74,8 @@ export type RunResult =
       readonly watched: readonly (bigint | null)[];
       /** General registers that are known whole. */
       readonly registers: ReadonlyMap<Register, bigint>;
+      /** It wrote to memory on the way: what is captured there is not what it left. */
+      readonly wrote: boolean;
     }
   | {
       readonly end: 'unknown';
@@ -223,6 +225,7 @@ class Run {
     skipped: Va[];
     watched: (bigint | null)[];
     registers: ReadonlyMap<Register, bigint>;
+    wrote: boolean;
   } {
     const machine = this.#machine;
     const { cells } = machine;
@@ -234,6 +237,7 @@ class Run {
     return {
       ...this.#counts(),
       registers,
+      wrote: cells.writtenCount > 0,
       watched: (this.#options.watch ?? []).map((cell) => cells.peek(cell.address, cell.size)),
     };
   }

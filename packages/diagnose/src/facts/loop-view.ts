@@ -37,6 +37,8 @@ export type LoopShape =
   | 'poll'
   | 'walk'
   | 'counter'
+  /** Compares time stamps: it ends by itself. */
+  | 'time-wait'
   | 'other';
 
 export interface LoopView {
@@ -60,6 +62,8 @@ export interface LoopView {
     readonly end: 'cycle' | 'exit' | 'unknown';
     readonly iterations: number | null;
     readonly text: string;
+    /** Calls of the loop that could not be followed are taken to return and to change nothing that decides. */
+    readonly assumesCalls: boolean;
   };
   readonly stores: number;
   /** Every way through the loop was followed. */

@@ -1,10 +1,11 @@
 /** Processors that cannot leave a loop with what the dump holds, and the loop of each. */
 
-import { type Va, vaAdd } from '@dumpscope/core';
-import { findLoopAround, type LoopAround } from '@dumpscope/cpu';
+import { type Va, va, vaAdd } from '@dumpscope/core';
+import { type CpuState, findLoopAround, type LoopAround, run } from '@dumpscope/cpu';
 import type { Frame, Processor, Registers, Target } from '@dumpscope/debugger';
 import { type Diagnosis, defineFact, type FactKey } from '../engine/diagnosis.ts';
 import type { Waiter } from '../locks/holder-place.ts';
+import { capturedMemory, controlRegionOf, cpuState, programOf } from './cpu-state.ts';
 import { isManualCode } from './dump-taker.ts';
 import { functionChunks } from './function-chunks.ts';
 import { callInstruction } from './function-graph.ts';
@@ -24,6 +25,8 @@ export interface Unexamined {
 
 /** A leaf helper called from a loop is followed up this many frames. */
 const MAX_FRAMES_UP = 4;
+/** Instructions that the helpers between may still run before they return. */
+const MAX_RETURN_STEPS = 100_000;
 
 interface Examination {
   readonly sites: readonly SpinSite[];
@@ -97,23 +100,47 @@ function examine(
   const waiter: Waiter = { processor, registers, frames: trace.frames, stack };
   if (target.memory.gap(registers.pc, 1) !== null)
     return { why: `the code at ${target.nameOf(registers.pc).text} is not in the dump` };
+  // A loop that waits for the time to pass ends by itself: what matters is whether a loop around its call does.
+  let stall: LoopView | null = null;
   for (const frame of trace.frames.slice(0, MAX_FRAMES_UP + 1)) {
     // Behind a trap frame other code was interrupted: its loops are no callers of this one.
     if (frame.index > 0 && trace.frames[frame.index - 1]?.trapFrame != null) break;
     const around = loopAround(target, frame);
-    for (let loop = around?.loop ?? null; around !== null && loop !== null; loop = loop.parent) {
-      const view = viewLoop(
-        target,
-        around,
-        loop,
-        frame,
-        frame.index === 0 ? registers : { ...frame.registers, pc: around.pc },
-        processor.prcb,
-      );
-      if (view !== null && holds(view)) return { sites: [{ waiter, loop: view }] };
+    const state =
+      around === null
+        ? null
+        : frame.index === 0
+          ? registers
+          : (returnedTo(target, processor, registers, frame) ?? { ...frame.registers, pc: around.pc });
+    for (let loop = around?.loop ?? null; around !== null && state !== null && loop !== null; loop = loop.parent) {
+      const view = viewLoop(target, around, loop, frame, state, processor.prcb);
+      if (view === null) continue;
+      if (view.shape === 'time-wait') stall ??= view;
+      else if (holds(view)) return { sites: [{ waiter, loop: view }] };
+      else if (view.execution.end === 'exit') stall = null;
     }
   }
-  return { sites: [] };
+  return { sites: stall === null ? [] : [{ waiter, loop: stall }] };
+}
+
+/**
+ * Registers when the helpers below a frame have come back to it, by running them from the captured state: the volatile
+ * ones too, which unwinding cannot give. Null where the way back depends on what is not known, or writes to memory.
+ */
+function returnedTo(target: Target, processor: Processor, registers: Registers, frame: Frame): Registers | null {
+  const base = cpuState(registers, controlRegionOf(target, processor.prcb));
+  if (base === null) return null;
+  let state: CpuState = base;
+  // A run ends with the return of the function that it began in: one for each frame on the way.
+  for (let level = 0; level < frame.index; level++) {
+    const result = run(programOf(target), state, capturedMemory(target), { maxSteps: MAX_RETURN_STEPS });
+    if (result.end !== 'exit' || result.wrote) return null;
+    state = { ...base, pc: result.to, registers: result.registers, flags: null };
+  }
+  const sp = state.registers.get(target.arch === 'x64' ? 'rsp' : 'esp');
+  // The same function may be further out, too: only this frame's stack pointer makes it this frame.
+  if (state.pc !== frame.pc || sp === undefined || sp !== frame.sp) return null;
+  return { ...registers, values: state.registers, pc: frame.pc, sp: va(sp), flags: null, source: 'executed' };
 }
 
 /** Worth a judgement: a wait for a lock, or nothing shows that the loop ends by itself. */
@@ -162,6 +189,9 @@ function callBefore(target: Target, returnAddress: bigint): Va | null {
 /** The processor waits for a lock, or repeats one state for ever; a loop whose end is unknown may be work. */
 export function isStuck({ loop }: SpinSite): boolean {
   return (
-    loop.execution.end === 'cycle' || loop.lockCell !== null || loop.shape === 'queued-wait' || waitsForQueueBit(loop)
+    (loop.execution.end === 'cycle' && !loop.execution.assumesCalls) ||
+    loop.lockCell !== null ||
+    loop.shape === 'queued-wait' ||
+    waitsForQueueBit(loop)
   );
 }

@@ -9,6 +9,7 @@ import {
   type LoopAround,
   type LoopCell,
   type Protocol,
+  type RunResult,
 } from '@dumpscope/cpu';
 import type { Frame, Registers, Target } from '@dumpscope/debugger';
 import { capturedMemory, controlRegionOf, cpuState, programOf } from './cpu-state.ts';
@@ -117,8 +118,9 @@ function shapeOf(protocol: Protocol): LoopShape {
       return 'walk';
     case 'ring':
     case 'counter':
-    case 'time-wait':
       return 'counter';
+    case 'time-wait':
+      return 'time-wait';
     case 'unclassified':
       return 'other';
   }
@@ -131,7 +133,19 @@ function lockCellOf(target: Target, protocol: Protocol): WaitCell | null {
 }
 
 function viewExecution(target: Target, analysis: LoopAnalysis): LoopView['execution'] {
-  const run = analysis.execution;
+  const assumed = analysis.assumingCalls;
+  if (assumed !== null && (assumed.end === 'cycle' || assumed.end === 'exit')) {
+    const seen = executionOf(target, assumed);
+    return {
+      ...seen,
+      text: `if the calls in it return and change nothing that decides, ${seen.text}`,
+      assumesCalls: true,
+    };
+  }
+  return { ...executionOf(target, analysis.execution), assumesCalls: false };
+}
+
+function executionOf(target: Target, run: RunResult): Omit<LoopView['execution'], 'assumesCalls'> {
   switch (run.end) {
     case 'cycle': {
       const register =

@@ -23,7 +23,8 @@ export function judgeLoop(diagnosis: Diagnosis, site: SpinSite, evidence: Eviden
       (exit) =>
         exit.invariant && exit.cells.length > 0 && exit.taken !== true && (loop.stores === 0 || !exit.mayBeStored),
     );
-  if (loop.execution.end === 'cycle' && !waits) {
+  // A loop that calls on what cannot be followed may be the main loop of a worker: only its waits are known.
+  if (loop.execution.end === 'cycle' && !loop.execution.assumesCalls && !waits) {
     evidence.fact(
       loop.execution.text,
       'true',

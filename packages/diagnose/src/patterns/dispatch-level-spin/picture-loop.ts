@@ -146,7 +146,7 @@ export function linesToBackEdge(
   }
   const lines = instructionLines(target, instructions, registers, (i) => i.address === registers.pc, {
     exits: [],
-    execution: { end: 'unknown', iterations: null, text: '' },
+    execution: { end: 'unknown', iterations: null, assumesCalls: false, text: '' },
   });
   return lines.map((line) => {
     if (line.address !== json(last)) return line;
