@@ -2,9 +2,9 @@
 import {
   isWaiting,
   OBJECT_TYPE,
+  readSuspension,
   readThreadWait,
   Structure,
-  type Target,
   THREAD_STATE,
   type Thread,
 } from '@dumpscope/debugger';
@@ -43,6 +43,8 @@ export interface EndState {
   /** A timer of its own ends it. */
   readonly timed: boolean;
   readonly userMode: boolean | null;
+  /** The processor that it runs on or needs cannot leave a loop. */
+  readonly spins: boolean;
   /** What the statement reads: evidence for it. */
   readonly proof: {
     readonly claim: string;
@@ -52,8 +54,7 @@ export interface EndState {
   } | null;
 }
 
-/** KWAIT_REASON numbers. */
-const SUSPENDED = [5, 12];
+/** KWAIT_REASON DelayExecution and WrDelayExecution. */
 const DELAY = [4, 11];
 
 export function endState(diagnosis: Diagnosis, end: GraphNode, holder: bigint | null): EndState {
@@ -65,7 +66,7 @@ export function endState(diagnosis: Diagnosis, end: GraphNode, holder: bigint | 
 }
 
 function plain(kind: EndKind, text: string): EndState {
-  return { kind, text, seconds: null, timed: false, userMode: null, proof: null };
+  return { kind, text, seconds: null, timed: false, userMode: null, spins: false, proof: null };
 }
 
 /** Threads that the lists lead to; an owner that is not among them has ended. */
@@ -142,7 +143,7 @@ function ofWaiting(
     ...where,
     claim: `thread ${address(target, thread.address)} ${text}`,
   });
-  if (isSuspended(target, thread)) {
+  if (wait !== null && readSuspension(thread, wait)?.stopped === true) {
     const text = `is suspended${long}`;
     return { ...plain('suspended', text), ...common, proof: claim(text) };
   }
@@ -171,19 +172,12 @@ function ofWaiting(
   return { ...plain('waiting', text), ...common, proof: claim(text) };
 }
 
-/** Up to 7 a suspended thread waits for its own SuspendSemaphore, later for its SuspendEvent. */
-function isSuspended(target: Target, thread: Thread): boolean {
-  if (SUSPENDED.includes(thread.waitReason ?? -1)) return true;
-  const own = [thread.fieldAddress('SuspendSemaphore'), thread.fieldAddress('SuspendEvent')];
-  const wait = readThreadWait(target, thread);
-  return wait?.blocks.some(({ object }) => own.includes(object)) === true;
-}
-
 function onProcessor(diagnosis: Diagnosis, number: number, holder: bigint | null): EndState {
   const { target } = diagnosis;
   const processor = target.processors.find((candidate) => candidate.number === number);
   const site = diagnosis.fact(spinSites).find((candidate) => candidate.waiter.processor.number === number);
-  const spins = site !== undefined && isStuck(site);
+  // A lock that is free by now: the loop is about to end.
+  const spins = site !== undefined && isStuck(site) && site.loop.exits.every(({ taken }) => taken !== true);
   const runs = processor?.currentThread === holder;
   const level = processor?.irql == null ? '' : ` at IRQL ${processor.irql.level}`;
   const at = processor?.interrupted == null ? '' : ` in ${target.nameOf(processor.interrupted.pc).text}`;
@@ -194,8 +188,9 @@ function onProcessor(diagnosis: Diagnosis, number: number, holder: bigint | null
     ? `${spins ? 'spins' : 'runs'} on processor ${number}${at}${level}`
     : `${ready === undefined ? 'needs' : `is ready for ${clock(ready.readySeconds)} and needs`} processor ${number}, which ${what}`;
   return {
-    ...plain(spins ? 'spinning' : ready === undefined ? 'running' : 'ready', text),
+    ...plain(runs ? (spins ? 'spinning' : 'running') : 'ready', text),
     seconds: ready?.readySeconds ?? null,
+    spins,
     proof: { claim: `processor ${number} ${what}`, address: null, length: 0, command: `~${number}s; k` },
   };
 }

@@ -162,7 +162,7 @@ function relationWord(chain: WaitChain, object: GraphNode | null): string {
 
 const shorts: Readonly<Record<EndState['kind'], string>> = {
   running: 'runs',
-  spinning: 'cannot go on: a processor spins',
+  spinning: 'spins',
   ready: 'does not get a processor',
   suspended: 'is suspended',
   sleeping: 'sleeps',

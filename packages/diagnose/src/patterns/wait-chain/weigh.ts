@@ -2,7 +2,7 @@
 import type { Diagnosis } from '../../engine/diagnosis.ts';
 import type { Confidence } from '../../report/report.ts';
 import type { WaitChain } from '../../waits/chains.ts';
-import type { EndKind, EndState } from '../../waits/end-state.ts';
+import type { EndState } from '../../waits/end-state.ts';
 import { keyOf } from '../../waits/node.ts';
 import type { GraphEdge } from '../../waits/wait-edge.ts';
 
@@ -10,9 +10,6 @@ import type { GraphEdge } from '../../waits/wait-edge.ts';
 const MIN_SECONDS = 1;
 const LIKELY_SECONDS = 5;
 const STRONG_SECONDS = 10;
-
-/** Ends from which nothing comes by itself. */
-const stuck: ReadonlySet<EndKind> = new Set(['spinning', 'gone']);
 
 export interface Weight {
   readonly confidence: Confidence;
@@ -49,9 +46,11 @@ const order: readonly Confidence[] = ['proven', 'strong', 'likely', 'possible'];
 /** Locks are to be given back soon: whoever holds one and waits for long keeps everybody. */
 function ofLocks(end: EndState, seconds: number | null, owned: readonly GraphEdge[]): Confidence | null {
   if (end.kind === 'woken') return null;
-  if (stuck.has(end.kind)) return 'strong';
+  if (end.kind === 'gone') return 'strong';
   if (seconds === null) return end.kind === 'suspended' || end.kind === 'terminating' ? 'likely' : 'possible';
   if (seconds < MIN_SECONDS) return null;
+  // A processor that cannot leave its loop does not let the thread on it, or one bound to it, go on.
+  if (end.spins) return end.kind === 'ready' && (end.seconds ?? 0) < MIN_SECONDS ? 'possible' : 'strong';
   if (seconds < LIKELY_SECONDS) return 'possible';
   const sure: Confidence = seconds >= STRONG_SECONDS ? 'strong' : 'likely';
   // Programs wait for a mutex for as long as another instance runs: by design, and for days.
@@ -82,7 +81,7 @@ function hops(owned: readonly GraphEdge[]): number {
 
 /** Waits for the end of threads and for answers are normal for any time; only what keeps them may be unusual. */
 function ofRequests(end: EndState, seconds: number | null): Confidence | null {
-  if (end.kind === 'spinning') return 'likely';
+  if (end.spins && (seconds ?? 0) >= MIN_SECONDS) return 'likely';
   if (seconds === null || seconds < STRONG_SECONDS) return null;
   return end.kind === 'ready' || end.kind === 'terminating' ? 'likely' : null;
 }
