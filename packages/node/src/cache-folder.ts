@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 
@@ -20,7 +20,30 @@ export function defaultCacheFolder(
 /** A name in `folder` for a file that is being written; made by {@link commitFile} into what it is to be. */
 export function temporaryFile(folder: string): string {
   mkdirSync(folder, { recursive: true });
+  discardOrphans(folder);
   return join(folder, `.dumpscope-${process.pid}-${randomBytes(6).toString('hex')}.part`);
+}
+
+const cleaned = new Set<string>();
+
+/** Temporary files of processes that were killed while they wrote; looked for once a run in each folder. */
+function discardOrphans(folder: string): void {
+  if (cleaned.has(folder)) return;
+  cleaned.add(folder);
+  for (const name of readdirSync(folder)) {
+    const pid = Number(/^\.dumpscope-(\d+)-[0-9a-f]{12}\.part$/.exec(name)?.[1]);
+    if (pid > 0 && !isRunning(pid)) discardFile(join(folder, name));
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // EPERM: it runs, for somebody else.
+    return !(error instanceof Error && 'code' in error && error.code === 'ESRCH');
+  }
 }
 
 /** Gives a finished temporary file its name. Others see it whole or not at all. */

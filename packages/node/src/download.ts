@@ -6,8 +6,10 @@ import { discardFile } from './cache-folder.ts';
 export interface DownloadLimits {
   /** Until the server begins to answer. */
   readonly connectMs: number;
-  /** Between two pieces of the answer. */
+  /** Within this time {@link idleBytes} more must come. */
   readonly idleMs: number;
+  /** A server that sends less than this in {@link idleMs} is given up: a byte now and then keeps no download alive. */
+  readonly idleBytes: number;
   /** For one file in all. */
   readonly totalMs: number;
   /** Further tries after a failure that may pass. */
@@ -20,6 +22,7 @@ export interface DownloadLimits {
 export const defaultDownloadLimits: DownloadLimits = {
   connectMs: 15_000,
   idleMs: 30_000,
+  idleBytes: 16_384,
   totalMs: 20 * 60_000,
   retries: 2,
   retryDelayMs: 500,
@@ -114,11 +117,11 @@ function fetchOnce(
       if (kind === 'failed') request?.destroy();
       else if (kind === 'absent') setTimeout(() => request?.destroy(), 2000).unref();
     };
-    const wait = (ms: number, why: string): void => {
+    const wait = (ms: number, why: () => string): void => {
       clearTimeout(timer);
       const left = Math.min(ms, deadline - Date.now());
-      const reason = left < ms ? `not done within ${limits.totalMs / 1000} s` : why;
-      timer = setTimeout(() => finish(failed(reason, left >= ms, phase === 'connecting')), Math.max(0, left));
+      const reason = (): string => (left < ms ? `not done within ${limits.totalMs / 1000} s` : why());
+      timer = setTimeout(() => finish(failed(reason(), left >= ms, phase === 'connecting')), Math.max(0, left));
     };
     let phase: 'connecting' | 'answering' = 'connecting';
     let target: URL;
@@ -132,7 +135,7 @@ function fetchOnce(
       finish(failed(`neither http nor https: ${address.slice(0, 200)}`, false));
       return;
     }
-    wait(limits.connectMs, `no answer within ${limits.connectMs / 1000} s`);
+    wait(limits.connectMs, () => `no answer within ${limits.connectMs / 1000} s`);
     // Symbol servers exist that answer only to what calls itself a symbol client of Microsoft's.
     const headers = {
       'User-Agent': 'Microsoft-Symbol-Server/10.0 (dumpscope)',
@@ -198,8 +201,16 @@ function fetchOnce(
         return;
       }
       let received = 0;
-      const idle = (): void =>
-        wait(limits.idleMs, `nothing came for ${limits.idleMs / 1000} s after ${received} bytes`);
+      let counted = 0;
+      const idle = (): void => {
+        counted = received;
+        const seconds = limits.idleMs / 1000;
+        wait(limits.idleMs, () =>
+          received === counted
+            ? `nothing came for ${seconds} s after ${received} bytes`
+            : `only ${received - counted} bytes came in ${seconds} s, ${received} in all`,
+        );
+      };
       idle();
       response.on('data', (chunk: Buffer) => {
         if (settled || fd === undefined) return;
@@ -215,7 +226,7 @@ function fetchOnce(
           return;
         }
         onProgress?.({ url: address, received, total });
-        idle();
+        if (received - counted >= limits.idleBytes) idle();
       });
       const broken = (): void => {
         const of = total === null ? '' : ` of ${total}`;

@@ -148,6 +148,17 @@ describe('a server that misbehaves: no partial file, one reason', () => {
       /nothing came for 0.4 s after 20000 bytes/,
     ],
     [
+      'sends a byte now and then',
+      (s) =>
+        s.routes.set(pdbPath, (_, response) => {
+          response.writeHead(200, { 'Content-Length': good.length });
+          const timer = setInterval(() => response.write('x'), 50);
+          response.on('close', () => clearInterval(timer));
+        }),
+      'failed',
+      /only \d+ bytes came in 0.4 s, \d+ in all/,
+    ],
+    [
       'breaks off',
       (s) =>
         s.routes.set(pdbPath, (_, response) => {
@@ -288,6 +299,16 @@ describe('a server that misbehaves: no partial file, one reason', () => {
     const answer = await ask(pdb, { signal: controller.signal, limits: { connectMs: 60_000 } });
     expect(answer).toMatchObject({ outcome: 'failed', why: expect.stringMatching(/cancelled/) });
   });
+});
+
+it('discards what a killed process left in the cache', async () => {
+  mkdirSync(cache, { recursive: true });
+  // A process number above every limit of the platforms that we run on.
+  writeFileSync(join(cache, '.dumpscope-99999999-0123456789ab.part'), 'x');
+  writeFileSync(join(cache, `.dumpscope-${process.pid}-0123456789ab.part`), 'x');
+  server.routes.set(pdbPath, good);
+  expect((await ask(pdb)).outcome).toBe('found');
+  expect(kept().sort()).toEqual([`.dumpscope-${process.pid}-0123456789ab.part`, 'ntkrnlmp.pdb']);
 });
 
 it('asks nobody when offline, and says who might have it', async () => {

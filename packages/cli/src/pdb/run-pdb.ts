@@ -39,14 +39,19 @@ function open(source: ByteSource, path: string): PdbFile {
   try {
     const identity = identifySymbolFile(source);
     if (identity.kind === 'cab') return openPdb(expanded(source, path));
-    if (identity.kind === 'other') throw new InputError(`${path}: ${identity.what}`);
+    if (identity.kind === 'other') throw new InputError(prefixed(path, identity.what));
     if (identity.kind !== 'pdb') throw new InputError(`${path}: a file of kind ${identity.kind}, not a PDB`);
     return openPdb(source);
   } catch (error) {
     if (error instanceof InputError) throw error;
     const text = oneLine(error instanceof Error ? error.message : String(error));
-    throw new InputError(text.startsWith(path) ? text : `${path}: ${text}`);
+    throw new InputError(prefixed(path, text));
   }
+}
+
+/** Errors of the reader begin with the file's name already. */
+function prefixed(path: string, text: string): string {
+  return text.startsWith(path) ? text : `${path}: ${text}`;
 }
 
 export function runPdb(request: PdbRequest, io: Io): number {

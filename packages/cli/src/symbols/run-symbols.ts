@@ -143,5 +143,18 @@ function symbolsText(target: Target, wanted: readonly WantedRow[], imported: rea
       if (row.kind === 'pdb' && row.learned !== null) lines.push(`${' '.repeat(21)}learned from ${row.learned}`);
     }
   }
+  const sources = imageSources(missing);
+  if (sources !== '') lines.push(`    images by timestamp and size, learned from ${sources}`);
   return lines.map((line) => `${line}\n`).join('');
+}
+
+/** `driver list of the dump (187), image headers (2)`: where the missing images were learned of, without addresses. */
+function imageSources(missing: readonly WantedRow[]): string {
+  const counts = new Map<string, number>();
+  for (const row of missing) {
+    if (row.kind !== 'image' || row.learned === null) continue;
+    const source = row.learned.replace(/(?:, entry of| at) 0x[0-9a-f]+$/, '');
+    counts.set(source, (counts.get(source) ?? 0) + 1);
+  }
+  return [...counts].map(([source, count]) => `${source} (${count})`).join(', ');
 }

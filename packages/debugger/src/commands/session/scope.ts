@@ -1,10 +1,11 @@
-import type { Va } from '@dumpscope/core';
+import type { Memory, Va } from '@dumpscope/core';
 import type { Instruction } from '@dumpscope/cpu';
 import type { TypeRef } from '@dumpscope/symbols';
 import { namedType, pointerTo, UCHAR } from '../../expressions/cpp-types.ts';
 import { type ExpressionScope, masmAddress, type PseudoValue } from '../../expressions/scope.ts';
 import type { Registers } from '../../target/model.ts';
 import type { Session } from '../command.ts';
+import { shownFrames } from '../stack/stack-format.ts';
 import { effectiveAddress, shownOperand } from './effective-address.ts';
 import { pcrAddress } from './pcr-address.ts';
 import { isCommonRegister, registerByName } from './registers-by-name.ts';
@@ -51,12 +52,7 @@ export function sessionScope(session: Session): ExpressionScope {
       return bytes.reduceRight((value, byte) => (value << 8n) | BigInt(byte), 0n);
     },
     isReadable: (address, length) => memory.gap(address, Math.max(1, length)) === null,
-    imageEntry(base) {
-      const header = memory.u32(base + 0x3cn);
-      if (memory.u16(base) !== 0x5a4d || header === undefined || header > 0x10000) return undefined;
-      const entry = memory.u32(base + BigInt(header) + 0x28n);
-      return entry === undefined ? undefined : ((base + BigInt(entry)) as Va);
-    },
+    imageEntry: (base) => imageEntry(memory, base),
   };
 }
 
@@ -89,8 +85,14 @@ function pseudoRegister(session: Session, name: string, registers: () => Registe
     case '$eventip':
     case '$previp':
     case '$relip':
-    case '$scopeip':
       return address(registers()?.pc);
+    case '$scopeip': {
+      const start = registers();
+      if (start === null || session.frame === 0) return address(start?.pc);
+      return address(
+        shownFrames(session, target.walkStack(start, { limit: session.frame + 1 }))[session.frame]?.frame.pc,
+      );
+    }
     case '$csp':
       return address(registers()?.sp);
     case '$ra': {
@@ -130,6 +132,19 @@ function pseudoRegister(session: Session, name: string, registers: () => Registe
       return number(thread()?.cid?.thread);
     case '$frame':
       return number(session.frame);
+    case '$ntsym':
+    case '$ntnsym':
+    case '$ntwsym':
+      // The module that has the NT symbols; in a kernel dump all three are the kernel.
+      return address(target.kernel?.base);
+    case '$exentry':
+      return address(executableEntry(session, processField('Peb')));
+    // Nothing was displayed, called or returned yet.
+    case '$p':
+    case '$exp':
+    case '$callret':
+    case '$extret':
+      return number(0);
     case '$ptrsize':
       return number(pointerSize);
     case '$pagesize':
@@ -149,6 +164,21 @@ function pseudoRegister(session: Session, name: string, registers: () => Registe
     if (parameter) return number(exception.parameters[Number(parameter[1])]);
   }
   return undefined;
+}
+
+/** Entry point of the process's executable: PEB.ImageBaseAddress, then its headers. */
+function executableEntry(session: Session, peb: bigint | null): Va | null {
+  const memory = sessionMemory(session);
+  const base =
+    peb === null || peb === 0n ? undefined : memory.pointer(peb + (session.target.pointerSize === 8 ? 0x10n : 8n));
+  return base === undefined ? null : (imageEntry(memory, base) ?? null);
+}
+
+function imageEntry(memory: Memory, base: bigint): Va | undefined {
+  const header = memory.u32(base + 0x3cn);
+  if (memory.u16(base) !== 0x5a4d || header === undefined || header > 0x10000) return undefined;
+  const entry = memory.u32(base + BigInt(header) + 0x28n);
+  return entry === undefined ? undefined : ((base + BigInt(entry)) as Va);
 }
 
 /** Address of the first (or second) memory operand of the current instruction. */
