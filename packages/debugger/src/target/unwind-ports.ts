@@ -106,15 +106,19 @@ export function makePorts(input: PortsInput): UnwindPorts {
     stackBounds(address) {
       return input.stackAt(address);
     },
-    taskRegisters(sp) {
+    taskRegisters(sp, isTask) {
       if (arch !== 'x86') return null;
       const here = input.stackAt(sp);
+      const ofGate = here?.kind === 'double-fault' || here?.kind === 'nmi';
+      if (!isTask && !ofGate) return null;
+      // Selectors 50 and 58 name the tasks of the double fault and the NMI.
+      const selector = here?.kind === 'nmi' ? 0x58 : 0x50;
       for (const [number, pcr] of input.pcrs().entries()) {
         if (here !== null && here.processor !== null && here.processor !== number) continue;
         const gdt = memory.pointer(pcr + 0x3cn);
         const current = memory.pointer(pcr + 0x40n);
-        // The double-fault task's back link names the task that was interrupted; KPCR.TSS is that of the processor.
-        const fault = gdt === undefined ? null : tssOf(memory, gdt, 0x50);
+        // The gate's task names by its back link the one that was interrupted; KPCR.TSS is that of the processor.
+        const fault = gdt === undefined ? null : tssOf(memory, gdt, selector);
         const back = fault === null ? undefined : memory.u16(fault);
         const linked = gdt === undefined || back === undefined || back === 0 ? null : tssOf(memory, gdt, back);
         const tss = linked ?? (current === undefined || current < 0x80000000n ? null : current);

@@ -41,8 +41,11 @@ export interface UnwindPorts {
   readonly disassembler?: Disassembler;
   /** Offset of Eax in this build's x86 KTRAP_FRAME (Ecx and Edx lie below it); 0x44 where it does not tell. */
   trapFrameEax?(): number;
-  /** Registers of the task that a double-fault task gate interrupted: the processor's TSS (x86). */
-  taskRegisters?(sp: bigint): ReadonlyMap<string, bigint> | null;
+  /**
+   * Registers of the task that a task gate interrupted (double fault, NMI; x86), for the stack that holds `sp`. Without
+   * `isTask` only where that stack is known to be one of a task gate.
+   */
+  taskRegisters?(sp: bigint, isTask: boolean): ReadonlyMap<string, bigint> | null;
   /** The stack that holds an address, to bound scans; `[limit, base)`. */
   stackBounds(address: bigint): { readonly limit: bigint; readonly base: bigint } | null;
 }

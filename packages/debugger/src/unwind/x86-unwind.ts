@@ -393,25 +393,15 @@ export function unwindX86(ports: UnwindPorts, registers: RegisterMap, context: X
       return throughTrapFrame(ports, registers, trap, below, `FPO: ${dwords} TrapFrame @ ${address8(trap)}`);
   }
   if (record?.kind === 'fpo' && record.frameType === 2) {
-    const task = ports.taskRegisters?.(esp) ?? null;
-    if (task !== null)
-      return {
-        kind: 'caller',
-        registers: new Map(task),
-        trust: 'trap-frame',
-        returnSlot: null,
-        trapFrame: null,
+    return (
+      throughTaskGate(ports, esp, below, true) ?? {
+        kind: 'end',
+        reason: 'unreadable',
+        text: 'the task state segment cannot be read',
         childEbp: below,
-        remark: 'FPO: TaskGate 28:0',
-        interrupted: true,
-      };
-    return {
-      kind: 'end',
-      reason: 'unreadable',
-      text: 'the task state segment cannot be read',
-      childEbp: below,
-      remark: 'FPO: TSS',
-    };
+        remark: 'FPO: TSS',
+      }
+    );
   }
   // In the handlers of interrupts and traps EBP is the trap frame: no record is needed to see it.
   if (ebp !== null && record?.frameType !== 0) {
@@ -434,7 +424,29 @@ export function unwindX86(ports: UnwindPorts, registers: RegisterMap, context: X
         : byFpo(ports, registers, record, context);
     if (step !== null) return record.kind === 'fpo' ? preserveRegisters(ports, registers, step, context) : step;
   }
-  return preserveRegisters(ports, registers, byHeuristics(ports, registers, context), context);
+  const found = byHeuristics(ports, registers, context);
+  // The handler behind a task gate has no caller: where its stack ends, the interrupted task goes on.
+  if (found.kind === 'end') {
+    const task = throughTaskGate(ports, esp, found.childEbp ?? below, false);
+    if (task !== null) return task;
+  }
+  return preserveRegisters(ports, registers, found, context);
+}
+
+/** From the stack of a task gate back to what it interrupted; null where that is not known. */
+function throughTaskGate(ports: UnwindPorts, esp: bigint, childEbp: bigint | null, isTask: boolean): Step | null {
+  const task = ports.taskRegisters?.(esp, isTask) ?? null;
+  if (task === null) return null;
+  return {
+    kind: 'caller',
+    registers: new Map(task),
+    trust: 'trap-frame',
+    returnSlot: null,
+    trapFrame: null,
+    childEbp,
+    remark: 'FPO: TaskGate 28:0',
+    interrupted: true,
+  };
 }
 
 /** The frame of a trap handler: at EBP, else the first of that shape above ESP. */
