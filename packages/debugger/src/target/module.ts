@@ -74,6 +74,11 @@ export class LoadedModule implements Module, ImageRange {
     this.isKernel = isKernel;
   }
 
+  /** That of its code: x86 for the 32-bit modules of a WOW64 process. */
+  get arch(): Arch {
+    return this.#context.arch;
+  }
+
   get timeDateStamp(): number | null {
     return this.listed.timeDateStamp ?? this.#headers()?.headers.timeDateStamp ?? null;
   }
@@ -335,13 +340,13 @@ function infoOf(table: SymbolTable): ModuleDebugInfo {
   return { symbols: table, frameRecord: () => undefined, line: () => undefined };
 }
 
-/** Makes modules of a list; names that occur twice get their base appended, as WinDbg does. */
+/** Makes modules of a list; names that occur twice (`used` before) get their base appended, as WinDbg does. */
 export function makeModules(
   context: ModuleContext,
   listed: readonly ListedModule[],
   kernelFirst = true,
+  used: Set<string> = new Set(),
 ): LoadedModule[] {
-  const used = new Set<string>();
   return listed.map((entry, index) => {
     let name = moduleName(entry.imageName);
     const isKernel = kernelFirst && index === 0 && name === 'nt';

@@ -47,6 +47,8 @@ import { readTime } from './time.ts';
 import { scanForTrapFrame } from './trap-scan.ts';
 import { makePorts } from './unwind-ports.ts';
 import { isUserAddress, readUserSpace, type UserSpace } from './user-space.ts';
+import { type UserThread, userPorts, withWow64 } from './user-stack.ts';
+import { wow64Peb } from './wow64.ts';
 
 export interface TargetOptions {
   /** Files besides the dump. */
@@ -235,12 +237,15 @@ class OpenedTarget implements Target {
     if (process === null || process === 0n) return null;
     const known = this.#userSpaces.get(process);
     if (known !== undefined) return known;
-    const peb = this.process(process)?.field('Peb') ?? null;
+    const own = this.process(process);
+    const peb = own?.field('Peb') ?? null;
+    const memory = this.memoryOf(va(process));
     const space = readUserSpace({
       arch: this.arch,
       process: va(process),
       peb: peb === null || peb === 0n ? null : va(peb),
-      memory: this.memoryOf(va(process)),
+      peb32: this.arch === 'x64' ? wow64Peb(own, memory) : null,
+      memory,
       answers: this.#answers,
       limits: this.#limits,
     });
@@ -253,37 +258,22 @@ class OpenedTarget implements Target {
     return this.#userSpace(process)?.modules ?? [];
   }
 
-  /** Ports for the user part of the thread whose kernel stack holds `kernelSp`; null where its stack is not there. */
-  #userPorts(kernelSp: bigint, userSp: bigint): UnwindPorts | null {
+  /** The thread whose kernel stack holds `kernelSp`, with the user part of its process. */
+  #userThread(kernelSp: bigint): UserThread | null {
     const address = this.stackAt(kernelSp)?.thread ?? null;
     const thread = address === null ? null : this.thread(address);
-    const process = thread?.process ?? null;
-    const space = this.#userSpace(process);
-    if (space === null || space.modules.length === 0 || space.memory.u8(userSp) === undefined) return null;
-    const { memory } = space;
-    const tib = thread?.teb ?? null;
-    const width = BigInt(this.pointerSize);
-    const base = tib === null ? undefined : memory.pointer(tib + width);
-    const limit = tib === null ? undefined : memory.pointer(tib + 2n * width);
-    return makePorts({
-      arch: this.arch,
-      memory,
-      code: (at, length) => memory.bytes(at, length) ?? null,
-      disassembler: this.disassembler,
-      moduleAt: (at) => space.map.find(at),
-      stackAt: (at) =>
-        base !== undefined && limit !== undefined && at >= limit && at < base
-          ? { kind: 'unknown', base, limit, processor: null, thread: address, source: 'TEB' }
-          : null,
-      trapFrameEax: () => TRAP_EAX_X86,
-      isKnownData: () => false,
-      pcrs: () => [],
-    });
+    const space = this.#userSpace(thread?.process ?? null);
+    return thread === null || space === null ? null : { thread, space };
+  }
+
+  #userPorts(kernelSp: bigint, userSp: bigint): UnwindPorts | null {
+    const user = this.#userThread(kernelSp);
+    return user === null ? null : userPorts(user, this.arch, this.disassembler, userSp);
   }
 
   nameOf(address: bigint, process: bigint | null = null): Name {
     const module = this.moduleAt(address, process);
-    return module === undefined ? bareName(address) : nameInModule(this.arch, module, Number(address - module.base));
+    return module === undefined ? bareName(address) : nameInModule(module.arch, module, Number(address - module.base));
   }
 
   resolve(name: string): Va | undefined {
@@ -460,15 +450,17 @@ class OpenedTarget implements Target {
       given === undefined
         ? ports
         : { ...ports, stackBounds: (address) => (inStack(given, address) ? given : ports.stackBounds(address)) };
-    return walkStack({
+    const limit = Math.max(1, Math.min(options.limit ?? FRAME_LIMIT, FRAME_LIMIT));
+    const trace = walkStack({
       ports: within,
       arch: this.arch,
       start,
-      limit: Math.max(1, Math.min(options.limit ?? FRAME_LIMIT, FRAME_LIMIT)),
+      limit,
       userPorts: (kernelSp, userSp) => this.#userPorts(kernelSp, userSp),
       stackKind: (sp) =>
         given !== undefined && inStack(given, sp) ? given.kind : (this.stackAt(sp)?.kind ?? 'unknown'),
     });
+    return this.arch === 'x64' ? withWow64(trace, (sp) => this.#userThread(sp), limit) : trace;
   }
 
   /** Stacks of processors first, then of all threads that lists lead to. */

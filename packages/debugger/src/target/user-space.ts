@@ -1,4 +1,4 @@
-import { type Arch, type Memory, type Va, va } from '@dumpscope/core';
+import { type Arch, Memory, type Va, va } from '@dumpscope/core';
 import type { SymbolAnswers } from './answers.ts';
 import type { LimitList } from './limits.ts';
 import { type LoadedModule, makeModules } from './module.ts';
@@ -12,6 +12,8 @@ export interface UserSpace {
   readonly memory: Memory;
   readonly modules: readonly LoadedModule[];
   readonly map: ModuleMap;
+  /** The memory as 32-bit code sees it; null where the process has no WOW64 half. */
+  readonly memory32: Memory | null;
 }
 
 const MAX_MODULES = 1024;
@@ -27,6 +29,7 @@ export function isUserAddress(pointerSize: 4 | 8, address: bigint): boolean {
   return address < (pointerSize === 4 ? 0xc0000000n : 0x0000800000000000n);
 }
 
+/** The list of the loader below a PEB; of a WOW64 process there are two, in memory of both widths. */
 function listUserModules(memory: Memory, peb: Va): ListedModule[] {
   const at = places[memory.pointerSize];
   const ldr = memory.pointer(peb + BigInt(at.ldr));
@@ -65,24 +68,37 @@ export interface UserSpaceInput {
   readonly arch: Arch;
   readonly process: Va;
   readonly peb: Va | null;
+  /** Of the WOW64 half. */
+  readonly peb32: Va | null;
   readonly memory: Memory;
   readonly answers: SymbolAnswers;
   readonly limits: LimitList;
 }
 
-/** Reads the loader's list of a process; an empty list where its pages are not in the dump. */
+/** Reads the loader's lists of a process; no modules where their pages are not in the dump. */
 export function readUserSpace(input: UserSpaceInput): UserSpace {
-  const listed = input.peb === null ? [] : listUserModules(input.memory, input.peb);
-  const modules = makeModules(
-    {
-      arch: input.arch,
-      memory: input.memory,
-      answers: input.answers,
-      limits: input.limits,
-      kernelSymbols: () => null,
-    },
-    listed,
-    false,
-  );
-  return { process: input.process, memory: input.memory, modules, map: new ModuleMap(modules) };
+  const { process, memory, peb32 } = input;
+  const memory32 = peb32 === null || memory.pointerSize === 4 ? null : narrowed(memory);
+  const listed = input.peb === null ? [] : listUserModules(memory, input.peb);
+  // The program itself stands on both lists; its code is 32-bit.
+  const listed32 = memory32 === null || peb32 === null ? [] : listUserModules(memory32, peb32);
+  const context = { answers: input.answers, limits: input.limits, kernelSymbols: () => null };
+  const narrow = new Set<bigint>(listed32.map((entry) => entry.base));
+  const wide = listed.filter((entry) => !narrow.has(entry.base));
+  const used = new Set<string>();
+  const modules = [
+    ...makeModules({ ...context, arch: input.arch, memory }, wide, false, used),
+    ...makeModules({ ...context, arch: 'x86', memory }, listed32, false, used),
+  ];
+  return { process, memory, modules, map: new ModuleMap(modules), memory32 };
+}
+
+/** The same bytes with pointers of four bytes. */
+function narrowed(memory: Memory): Memory {
+  return new Memory({
+    pointerSize: 4,
+    readInto: (address, into) => memory.readInto(address, into),
+    gapAt: (address) => memory.gapAt(address),
+    sourceOf: (address) => memory.sourceOf(address),
+  });
 }

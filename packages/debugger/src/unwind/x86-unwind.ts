@@ -1,3 +1,4 @@
+import { va } from '@dumpscope/core';
 import type { X86FrameRecord } from '@dumpscope/symbols';
 import type { RegisterMap, Step, UnwindPorts } from './ports.ts';
 import { checkReturn } from './return-check.ts';
@@ -305,7 +306,7 @@ function byHeuristics(ports: UnwindPorts, registers: RegisterMap, context: X86Co
   const pc = registers.get('eip') ?? 0n;
   const esp = registers.get('esp') ?? 0n;
   const ebp = registers.get('ebp') ?? null;
-  const proven = byCode(ports, registers, context);
+  const proven = atReturn(ports, registers, context) ?? byCode(ports, registers, context);
   if (proven !== null) return proven;
   const frame = byEbp(ports, registers, 'frame-pointer', null);
   if (frame !== null) return frame;
@@ -329,6 +330,19 @@ function byHeuristics(ports: UnwindPorts, registers: RegisterMap, context: X86Co
   if (ports.memory.u32(esp) === undefined)
     return end('unreadable', `the stack at ${address8(esp)} cannot be read`, shown);
   return end('no-return-address', 'no word up to the end of the stack is a return address', shown);
+}
+
+/** Stopped at a `ret`, as system call stubs are: the return address is on top of the stack, EBP is the caller's. */
+function atReturn(ports: UnwindPorts, registers: RegisterMap, context: X86Context): Step | null {
+  if (!context.interrupted || ports.disassembler === undefined) return null;
+  const pc = va(registers.get('eip') ?? 0n);
+  const esp = registers.get('esp') ?? 0n;
+  const bytes = ports.code(pc, 3) ?? ports.code(pc, 1);
+  const instruction = bytes === null ? null : ports.disassembler.decode(bytes, 0, pc);
+  if (instruction?.valid !== true || instruction.mnemonic !== 'ret') return null;
+  const value = ports.memory.u32(esp);
+  if (value === undefined || ports.place(BigInt(value)) !== 'code') return null;
+  return caller(registers, esp, BigInt(value), 'leaf', registers.get('ebp') ?? (esp - 4n) & MASK, {});
 }
 
 /** A function called without a frame pointer lies at most this far below its caller's call. */
