@@ -82,8 +82,8 @@ function addX64(input: StackInput, pcr: bigint, number: number, add: Add): void 
   const indexOf = (vector: number, usual: number): number => {
     const gate =
       idt === undefined || idt < 0xffff000000000000n ? undefined : memory.bytes(idt + BigInt(vector * 16), 16);
-    const ist = gate === undefined ? usual : (gate[4] ?? 0) & 7;
-    return ist;
+    // A gate without its present bit is none: an IDT page that was never filled in tells nothing.
+    return gate === undefined || ((gate[5] ?? 0) & 0x80) === 0 ? usual : (gate[4] ?? 0) & 7;
   };
   const ist = (index: number): Va | null =>
     index < 1 || index > 7 ? null : (memory.pointer(tss + BigInt(0x24 + (index - 1) * 8)) ?? null);
