@@ -258,7 +258,10 @@ function writeWaits(m: Machine, thread: ForgedThread, waiters: Waiters, resource
   if (timed) writeTimer(m, thread, waits.length === 0 ? inline + BigInt(3 * size) : first, inline + BigInt(3 * size));
 }
 
-/** The fourth wait block is the timer's; up to 7 it is in the ring, later beside the array. */
+/**
+ * The fourth wait block is the timer's. Up to 7 it is in the ring of wait blocks; later it stands beside the array, and on
+ * x86 other members of the KTHREAD lie over its Object.
+ */
 function writeTimer(m: Machine, thread: ForgedThread, first: bigint, block: bigint): void {
   const timer = m.write.at('_ETHREAD', thread.at, 'Tcb.Timer');
   if (timer === undefined) return;
@@ -268,6 +271,7 @@ function writeTimer(m: Machine, thread: ForgedThread, first: bigint, block: bigi
     block + offset(m, '_KWAIT_BLOCK', 'WaitListEntry'),
   ]);
   m.write.set('_ETHREAD', thread.at, 'Tcb.TimerActive', 1);
+  if (m.layout.find('_KWAIT_BLOCK', 'NextWaitBlock') === undefined) return;
   m.write.set('_ETHREAD', thread.at, 'Tcb.WaitBlockList', first);
   for (const [path, value] of [
     ['Thread', thread.at],
