@@ -52,6 +52,12 @@ const wanted: Readonly<Record<string, { readonly has?: readonly string[]; readon
   'W-irp-other-event': { not: [/IRP/] },
   'W-irp-user-event': { not: [/IRP/] },
   'W-irp-complete': { has: ['object event 00098 answered-by object IRP 00010, any'], not: [/device/] },
+  'W-irp-on-stack': {
+    has: ['object event f6c40 answered-by object IRP 01010, inferred', 'object IRP 01010 answered-by device 00060'],
+  },
+  'W-irp-on-stack-done': { not: [/IRP/] },
+  'W-irp-file-lock': { has: ['object event 00080 owned-by thread b8040, inferred'] },
+  'W-irp-file-free': { not: [/owned-by thread/] },
   'W-workers': {
     has: [
       'object event 16c80 answered-by object queued work 00060, inferred',

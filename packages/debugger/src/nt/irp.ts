@@ -22,8 +22,6 @@ export interface IrpLocation {
   readonly file: bigint | null;
   readonly completion: bigint | null;
   readonly context: bigint | null;
-  /** DRIVER_OBJECT.DriverName of the device's driver. */
-  readonly driver: string | null;
   readonly args: readonly (bigint | null)[];
 }
 
@@ -108,7 +106,6 @@ function irpLocation(target: Target, irp: Irp, index: number): IrpLocation | nul
     file: value('FileObject'),
     completion: value('CompletionRoutine'),
     context: value('Context'),
-    driver: device === null || device === 0n ? null : (driverOfDevice(target, device)?.name ?? null),
     args: [0n, 1n, 2n, 3n].map((i) =>
       parameters === undefined ? null : (target.memory.pointer(address + BigInt(parameters) + i * step) ?? null),
     ),

@@ -2,6 +2,7 @@
 import type { Va } from '@dumpscope/core';
 import type { Target } from '../target/model.ts';
 import { Structure, walkList } from './structure.ts';
+import { OBJECT_TYPE } from './thread-wait.ts';
 
 export interface KernelQueue {
   readonly address: Va;
@@ -18,18 +19,13 @@ export interface KernelQueue {
 
 const PRIORITIES = 32;
 
-/** DISPATCHER_HEADER.Type of both; a priority queue is told by its Size, in dwords. */
-const QUEUE = 4;
-/** KOBJECTS.PriQueueObject; 0x15 on 8.1 to 11 by their PDBs. */
-const PRIORITY_QUEUE = 0x15;
-
 export function readKernelQueue(target: Target, address: bigint, limit: number): KernelQueue | null {
   const header = new Structure(target, '_DISPATCHER_HEADER', address);
   const number = header.number('Type');
   if (number === undefined) return null;
   const type = number & 0x7f;
-  if (type === QUEUE) return plainQueue(target, address, limit);
-  return type === PRIORITY_QUEUE ? priorityQueue(target, address, limit) : null;
+  if (type === OBJECT_TYPE.queue) return plainQueue(target, address, limit);
+  return type === OBJECT_TYPE.priorityQueue ? priorityQueue(target, address, limit) : null;
 }
 
 function plainQueue(target: Target, address: bigint, limit: number): KernelQueue | null {

@@ -27,6 +27,10 @@ export const OBJECT_TYPE = {
   gate: 7,
   notificationTimer: 8,
   synchronizationTimer: 9,
+  /** KPRIQUEUE and KTIMER2, from 8.1 on. */
+  priorityQueue: 21,
+  notificationTimer2: 24,
+  synchronizationTimer2: 25,
 } as const;
 
 export interface WaitBlock {

@@ -1,5 +1,12 @@
 import { targetAddress } from '../../expressions/scope.ts';
-import { IO_TYPE_IRP, type IrpLocation, irpLocations, readIrp, SL_PENDING_RETURNED } from '../../nt/irp.ts';
+import {
+  driverOfDevice,
+  IO_TYPE_IRP,
+  type IrpLocation,
+  irpLocations,
+  readIrp,
+  SL_PENDING_RETURNED,
+} from '../../nt/irp.ts';
 import { IRP_MAJOR_NAMES } from '../../nt/irp-names.ts';
 import { type Command, CommandError, defineCommand, type Session } from '../command.ts';
 import { plainAddress } from '../format/address.ts';
@@ -11,7 +18,10 @@ function pointerOrZero(value: bigint | null, session: Session): string {
   return value === 0n ? '00000000' : plainAddress(value, session.target);
 }
 
-function stackText(session: Session, row: IrpLocation, named: boolean): string[] {
+/** A stack location with the name of the device's driver. */
+type NamedLocation = IrpLocation & { readonly driver: string | null };
+
+function stackText(session: Session, row: NamedLocation, named: boolean): string[] {
   const byte = (n: number | null): string => (n === null ? '?' : n.toString(16));
   const mark = row.current ? '>' : ' ';
   const empty = row.major === 0 && row.device === 0n && row.completion === 0n;
@@ -62,7 +72,10 @@ export const irpCommand: Command = defineCommand({
       throw new CommandError('!irp: nt!_IO_STACK_LOCATION is not in the layouts');
     const count = irp.stackCount;
     const current = irp.currentLocation;
-    const locations = irpLocations(target, irp);
+    const locations = irpLocations(target, irp).map((location) => ({
+      ...location,
+      driver: location.device ? (driverOfDevice(target, location.device)?.name ?? null) : null,
+    }));
     const named = target.dump.header.minorVersion >= 9600;
     const at = plainAddress(locationsAt + BigInt((current - 1) * locationSize), target);
     const head =

@@ -54,7 +54,7 @@ function claim(builder: WaitGraphBuilder, wait: ThreadWait, block: WaitBlock, me
         claim: `ALPC message ${argument(target, message.address)} has thread ${argument(target, wait.thread.address)} as WaitingThread`,
         address: new Structure(target, '_KALPC_MESSAGE', message.address).addressOf('WaitingThread') ?? null,
         length: target.pointerSize,
-        command: `!alpc /m ${argument(target, message.address)}`,
+        command: `dt nt!_KALPC_MESSAGE ${argument(target, message.address)}`,
         source: '_KALPC_MESSAGE.WaitingThread',
       },
     ],
@@ -92,7 +92,7 @@ function answer(builder: WaitGraphBuilder, edge: Answer): void {
 function addAnswer(builder: WaitGraphBuilder, message: AlpcMessage, ports: Set<bigint>): void {
   const { target } = builder.diagnosis;
   const text = argument(target, message.address);
-  const show = `!alpc /m ${text}`;
+  const show = `dt nt!_KALPC_MESSAGE ${text}`;
   const place = new Structure(target, '_KALPC_MESSAGE', message.address);
   if (message.serverThread !== 0n) {
     answer(builder, {
@@ -160,7 +160,7 @@ function addServers(builder: WaitGraphBuilder, from: GraphNode, address: bigint)
           claim: `thread ${argument(target, thread)} is busy with message ${argument(target, message)} of the same port`,
           address: new Structure(target, '_KALPC_MESSAGE', message).addressOf('ServerThread') ?? null,
           length: target.pointerSize,
-          command: `!alpc /m ${argument(target, message)}`,
+          command: `dt nt!_KALPC_MESSAGE ${argument(target, message)}`,
           source: '_KALPC_MESSAGE.ServerThread',
         },
       ],
@@ -176,7 +176,7 @@ function addServers(builder: WaitGraphBuilder, from: GraphNode, address: bigint)
         claim: `port ${text} is owned by process ${argument(target, port.ownerProcess)}${waitsForMessages ? `, of which ${plural(port.waitQueueLength ?? 0, 'thread')} wait for messages` : ''}`,
         address: new Structure(target, '_ALPC_PORT', address).addressOf('OwnerProcess') ?? null,
         length: target.pointerSize,
-        command: `!alpc /p ${text}`,
+        command: `dt nt!_ALPC_PORT ${text}`,
         source: '_ALPC_PORT.OwnerProcess',
       },
     ],
@@ -190,7 +190,7 @@ function queueProof(builder: WaitGraphBuilder, port: AlpcPort, busy: number): Ed
     claim: `${plural(port.mainQueueLength ?? 0, 'message')} in the main queue of port ${text}, no thread waits there, ${plural(busy, 'server thread')} busy with received messages: the queue is blocked`,
     address: new Structure(target, '_ALPC_PORT', port.address).addressOf('MainQueueLength') ?? null,
     length: 4,
-    command: `!alpc /p ${text}`,
+    command: `dt nt!_ALPC_PORT ${text}`,
     source: '_ALPC_PORT.MainQueueLength',
   };
 }

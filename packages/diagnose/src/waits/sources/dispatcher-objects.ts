@@ -21,6 +21,9 @@ const kinds: Readonly<Record<number, ObjectKind>> = {
   [OBJECT_TYPE.gate]: 'gate',
   [OBJECT_TYPE.notificationTimer]: 'timer',
   [OBJECT_TYPE.synchronizationTimer]: 'timer',
+  [OBJECT_TYPE.priorityQueue]: 'queue',
+  [OBJECT_TYPE.notificationTimer2]: 'timer',
+  [OBJECT_TYPE.synchronizationTimer2]: 'timer',
 };
 
 const owners: Partial<

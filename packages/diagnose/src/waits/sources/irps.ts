@@ -9,43 +9,57 @@ import {
   IO_TYPE_IRP,
   IRP_MAJOR_NAMES,
   type Irp,
-  type IrpLocation,
-  irpLocations,
   OBJECT_TYPE,
   readIrp,
   Structure,
+  type Thread,
   threadIrps,
 } from '@dumpscope/debugger';
 import { argument } from '../../engine/words.ts';
+import { stackPointers } from '../../facts/stack-pointers.ts';
 import { defineEdgeSource, type EdgeSource, type WaitGraphBuilder } from '../edge-source.ts';
 import type { GraphNode } from '../node.ts';
-import type { Certainty, EdgeProof, GraphEdge } from '../wait-edge.ts';
+import type { GraphEdge } from '../wait-edge.ts';
+import { irpLinks } from './irp-links.ts';
 
 const MAX_IRPS_OF_THREAD = 1024;
 const MAX_IRPS = 100_000;
+/** Waiters whose stacks are searched. */
+const MAX_SEARCHES = 2048;
 
 export const irpSource: EdgeSource = defineEdgeSource({
   id: 'irp',
   run(builder: WaitGraphBuilder): void {
     const wanted = waitedEvents(builder);
     if (wanted.size === 0) return;
-    const linked = new Set<bigint>();
+    const { target } = builder.diagnosis;
+    const links = new IrpLinker(builder, wanted);
     let read = 0;
-    for (const thread of builder.diagnosis.target.threads()) {
-      for (const address of threadIrps(builder.diagnosis.target, thread, MAX_IRPS_OF_THREAD)?.irps ?? []) {
+    for (const thread of target.threads()) {
+      for (const address of threadIrps(target, thread, MAX_IRPS_OF_THREAD)?.irps ?? []) {
         if (read++ >= MAX_IRPS) {
           builder.limit('IRPs', `more than ${MAX_IRPS} on the lists of threads`);
           return;
         }
-        if (linked.has(address)) continue;
-        linked.add(address);
-        addIrp(builder, address, wanted);
+        links.add(address, true);
       }
+    }
+    // IRPs that a driver allocated itself are on no list: those that the frames of a waiter keep.
+    let searches = 0;
+    for (const wait of builder.waits) {
+      const [block] = wait.blocks;
+      if (block === undefined || wait.blocks.length !== 1 || !wanted.has(block.object)) continue;
+      if (links.linked(block.object) || !onOwnStack(wait.thread, block.object)) continue;
+      if (searches++ >= MAX_SEARCHES) break;
+      stackPointers(target, wait.thread, (pointer) => {
+        links.add(pointer, false);
+        return false;
+      });
     }
   },
 });
 
-/** Events that threads wait for and that are not set. */
+/** Events that threads wait for and that no lock claimed. */
 function waitedEvents(builder: WaitGraphBuilder): ReadonlySet<bigint> {
   const found = new Set<bigint>();
   for (const wait of builder.waits) {
@@ -57,29 +71,52 @@ function waitedEvents(builder: WaitGraphBuilder): ReadonlySet<bigint> {
   return found;
 }
 
-interface Link {
-  readonly event: bigint;
-  readonly certainty: Certainty;
-  readonly proof: EdgeProof;
+function onOwnStack(thread: Thread, object: bigint): boolean {
+  return (
+    thread.stackBase !== null && thread.stackLimit !== null && object >= thread.stackLimit && object < thread.stackBase
+  );
 }
 
-function addIrp(builder: WaitGraphBuilder, address: bigint, wanted: ReadonlySet<bigint>): void {
-  const { target } = builder.diagnosis;
-  const irp = readIrp(target, address);
-  if (irp === null || irp.type !== IO_TYPE_IRP) return;
-  const locations = irpLocations(target, irp);
-  const links = linksOf(builder, irp, locations).filter(({ event }) => wanted.has(event));
-  if (links.length === 0) return;
-  const node: GraphNode = { kind: 'object', object: 'IRP', address };
-  for (const link of links)
-    answer(builder, {
-      from: { kind: 'object', object: 'event', address: link.event },
-      to: node,
-      certainty: link.certainty,
-      combination: 'any',
-      proof: [link.proof],
-    });
-  addDevice(builder, node, irp);
+class IrpLinker {
+  readonly #builder: WaitGraphBuilder;
+  readonly #wanted: ReadonlySet<bigint>;
+  readonly #seen = new Set<bigint>();
+  readonly #linked = new Set<bigint>();
+
+  constructor(builder: WaitGraphBuilder, wanted: ReadonlySet<bigint>) {
+    this.#builder = builder;
+    this.#wanted = wanted;
+  }
+
+  linked(event: bigint): boolean {
+    return this.#linked.has(event);
+  }
+
+  /** `listed`: on a thread's list. An address from a stack must look like an IRP that a driver has, and may be stale. */
+  add(address: bigint, listed: boolean): void {
+    const { target } = this.#builder.diagnosis;
+    if (this.#seen.has(address)) return;
+    if (!listed && target.memory.u16(address) !== IO_TYPE_IRP) return;
+    this.#seen.add(address);
+    const irp = readIrp(target, address);
+    if (irp === null || irp.type !== IO_TYPE_IRP) return;
+    if (!listed && currentIrpLocation(target, irp) === null) return;
+    if (listed) addFileLock(this.#builder, irp, this.#wanted);
+    const links = irpLinks(target, irp, this.#wanted);
+    if (links.length === 0) return;
+    const node: GraphNode = { kind: 'object', object: 'IRP', address };
+    for (const link of links) {
+      this.#linked.add(link.event);
+      answer(this.#builder, {
+        from: { kind: 'object', object: 'event', address: link.event },
+        to: node,
+        certainty: listed ? link.certainty : 'inferred',
+        combination: 'any',
+        proof: [link.proof],
+      });
+    }
+    addDevice(this.#builder, node, irp);
+  }
 }
 
 type Answer = Pick<GraphEdge, 'from' | 'to' | 'certainty' | 'combination' | 'proof'>;
@@ -88,57 +125,36 @@ function answer(builder: WaitGraphBuilder, edge: Answer): void {
   builder.add({ ...edge, relation: 'answered-by', access: null, escape: null, since: null });
 }
 
-function linksOf(builder: WaitGraphBuilder, irp: Irp, locations: readonly IrpLocation[]): Link[] {
+/** FILE_OBJECT.Flags: one request at a time; the others wait for Lock. */
+const FO_SYNCHRONOUS_IO = 2;
+
+/** A synchronous file object is busy for one thread: the one whose request is pending on it. */
+function addFileLock(builder: WaitGraphBuilder, irp: Irp, wanted: ReadonlySet<bigint>): void {
   const { target } = builder.diagnosis;
-  const links: Link[] = [];
-  const text = argument(target, irp.address);
-  const command = `!irp ${text}`;
-  const packet = new Structure(target, '_IRP', irp.address);
-  const size = target.pointerSize;
-  if (irp.userEvent !== null && irp.userEvent !== 0n)
-    links.push({
-      event: irp.userEvent,
-      certainty: 'recorded',
-      proof: {
-        claim: `the event is the UserEvent of IRP ${text}`,
-        address: packet.addressOf('UserEvent') ?? null,
-        length: size,
-        command,
-        source: '_IRP.UserEvent',
+  if (irp.originalFile === null || irp.originalFile === 0n || irp.thread === null || irp.thread === 0n) return;
+  const file = new Structure(target, '_FILE_OBJECT', irp.originalFile);
+  const lock = file.addressOf('Lock');
+  if (lock === undefined || !wanted.has(lock)) return;
+  if (((file.number('Flags') ?? 0) & FO_SYNCHRONOUS_IO) === 0 || (file.number('Busy') ?? 0) === 0) return;
+  builder.add({
+    from: { kind: 'object', object: 'event', address: lock },
+    to: { kind: 'thread', address: irp.thread },
+    relation: 'owned-by',
+    certainty: 'inferred',
+    combination: 'any',
+    access: null,
+    escape: null,
+    since: null,
+    proof: [
+      {
+        claim: `event ${argument(target, lock)} is the lock of synchronous file object ${argument(target, file.address)}, which is busy; IRP ${argument(target, irp.address)} of thread ${argument(target, irp.thread)} is pending on it`,
+        address: file.addressOf('Busy') ?? null,
+        length: 4,
+        command: `dt nt!_FILE_OBJECT ${argument(target, file.address)}`,
+        source: '_FILE_OBJECT.Busy, Lock',
       },
-    });
-  // Completion sets the file object's event only where the IRP has none of its own.
-  else if (irp.originalFile !== null && irp.originalFile !== 0n) {
-    const event = new Structure(target, '_FILE_OBJECT', irp.originalFile).addressOf('Event');
-    if (event !== undefined)
-      links.push({
-        event,
-        certainty: 'recorded',
-        proof: {
-          claim: `the event is that of file object ${argument(target, irp.originalFile)}, for which IRP ${text} was issued`,
-          address: packet.addressOf('Tail.Overlay.OriginalFileObject') ?? null,
-          length: size,
-          command,
-          source: '_IRP.Tail.Overlay.OriginalFileObject',
-        },
-      });
-  }
-  for (const { address, index, completion, context } of locations) {
-    if (index < irp.currentLocation || context === null || context === 0n) continue;
-    if (completion === null || completion === 0n) continue;
-    links.push({
-      event: context,
-      certainty: 'inferred',
-      proof: {
-        claim: `the event is the context of completion routine ${target.nameOf(completion).text} of IRP ${text}`,
-        address: new Structure(target, '_IO_STACK_LOCATION', address).addressOf('Context') ?? null,
-        length: size,
-        command,
-        source: '_IO_STACK_LOCATION.Context',
-      },
-    });
-  }
-  return links;
+    ],
+  });
 }
 
 /** Null device for an IRP that every driver is through with: its completion is on its way. */

@@ -82,7 +82,7 @@ function addServer(builder: WaitGraphBuilder, from: GraphNode, reply: LpcReplyWa
       claim: `thread ${argument(target, server)} received LPC message ${id} and has not answered it`,
       address: target.thread(server)?.fieldAddress('LpcReceivedMessageId') ?? null,
       length: 4,
-      command: `!lpc message ${id}`,
+      command: `!thread ${argument(target, server)}`,
       source: '_ETHREAD.LpcReceivedMessageId',
     },
   ]);
@@ -111,7 +111,7 @@ function addProcess(builder: WaitGraphBuilder, from: GraphNode, reply: LpcReplyW
       claim: `no thread has received LPC message ${id}; the server of its connection port ${argument(target, connection.address)}, ${where}, is process ${argument(target, connection.serverProcess)}`,
       address: place.addressOf('ServerProcess') ?? null,
       length: target.pointerSize,
-      command: `!lpc port ${argument(target, connection.address)}`,
+      command: `dt nt!_LPCP_PORT_OBJECT ${argument(target, connection.address)}`,
       source: '_LPCP_PORT_OBJECT.ServerProcess',
     },
   ]);
