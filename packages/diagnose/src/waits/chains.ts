@@ -94,6 +94,11 @@ function lastWaits(
   // That a thread is waited for says nothing about the time for which it keeps a lock.
   const owned = keeping.filter(({ relation }) => relation === 'owned-by');
   const kept = new Set((owned.length > 0 ? owned : keeping).map(({ from }) => keyOf(from)));
+  // What is asked for the sake of something else: the event that an I/O request sets, the message in a port.
+  for (let grown = -1; grown !== kept.size; ) {
+    grown = kept.size;
+    for (const { from, to } of holds) if (from.kind === 'object' && kept.has(keyOf(to))) kept.add(keyOf(from));
+  }
   return edges.filter(
     (edge) =>
       edge.relation === 'waits-for' &&
@@ -121,7 +126,7 @@ function waitsForHeld(graph: WaitGraph, node: GraphNode): boolean {
 /** The thread that stands at the end, or the one that last held something on the way to it. */
 function holderOf(path: readonly GraphEdge[], end: GraphNode): bigint | null {
   if (end.kind === 'thread') return end.address;
-  const held = path.filter(isHold).at(-1);
+  const held = path.findLast((edge) => isHold(edge) && edge.to.kind === 'thread');
   return held?.to.kind === 'thread' ? held.to.address : null;
 }
 

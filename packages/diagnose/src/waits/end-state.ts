@@ -32,6 +32,8 @@ export type EndKind =
   /** Has been given what it waits for, and has not run since. */
   | 'woken'
   | 'device'
+  /** A process of which no thread has taken what it is asked. */
+  | 'unserved'
   | 'unknown';
 
 export interface EndState {
@@ -60,13 +62,32 @@ const DELAY = [4, 11];
 export function endState(diagnosis: Diagnosis, end: GraphNode, holder: bigint | null): EndState {
   const { target } = diagnosis;
   if (end.kind === 'processor') return onProcessor(diagnosis, end.number, holder);
-  if (end.kind === 'device') return plain('device', `waits for ${nodeText(target, end)}`);
+  if (end.kind === 'device') return onDevice(diagnosis, end, holder);
+  if (end.kind === 'process' && asked(diagnosis, end)) return plain('unserved', 'has not taken the request');
   if (end.kind === 'thread') return ofThread(diagnosis, end.address);
   return plain('unknown', end.kind === 'unknown' ? `is ${end.label}` : `could not be told: ${nodeText(target, end)}`);
 }
 
 function plain(kind: EndKind, text: string): EndState {
   return { kind, text, seconds: null, timed: false, userMode: null, spins: false, proof: null };
+}
+
+/** Whether a process is asked for something; else others wait for its end. */
+function asked(diagnosis: Diagnosis, process: GraphNode): boolean {
+  const edges = diagnosis.fact(waitGraph).vertex(process)?.in ?? [];
+  return edges.length > 0 && edges.every(({ relation }) => relation === 'answered-by');
+}
+
+/** The last thread of the chain waits for the device; where the chain is that one wait, the device has the request. */
+function onDevice(diagnosis: Diagnosis, device: GraphNode, holder: bigint | null): EndState {
+  const { target } = diagnosis;
+  if (holder === null) return plain('device', 'has a request that it has not completed');
+  const thread = target.thread(holder);
+  if (thread === null) return plain('device', `waits for ${nodeText(target, device)}`);
+  const where = { address: thread.fieldAddress('State'), length: 1, command: `!thread ${holder.toString(16)}` };
+  const waiting = ofWaiting(diagnosis, thread, where);
+  const text = `waits for ${nodeText(target, device)}${waiting.seconds === null ? '' : ` for ${clock(waiting.seconds)}`}`;
+  return { ...waiting, kind: 'device', text, proof: null };
 }
 
 /** Threads that the lists lead to; an owner that is not among them has ended. */

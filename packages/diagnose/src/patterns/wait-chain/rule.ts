@@ -1,6 +1,8 @@
+import { driverOfDevice } from '@dumpscope/debugger';
 import { type Diagnosis, definePattern, type Pattern } from '../../engine/diagnosis.ts';
 import { argument, clock, json, list, plural } from '../../engine/words.ts';
 import { threadFrames } from '../../facts/thread-frames.ts';
+import { blameUnloaded } from '../../facts/unloaded-code.ts';
 import { blankFinding } from '../../report/blank.ts';
 import { graphPicture } from '../../report/graph-picture.ts';
 import type { Confidence, Finding } from '../../report/report.ts';
@@ -43,6 +45,9 @@ export const waitChain: Pattern = definePattern({
 
 /** What the end is waited for: the kind of the object with the most waiters that the last holder keeps. */
 function lastObject(chain: WaitChain): Extract<GraphNode, { kind: 'object' }> | null {
+  // A wait for I/O and nothing else: the request itself.
+  const request = chain.holder === null && chain.end.kind === 'device' ? chain.path.at(-1)?.from : undefined;
+  if (request?.kind === 'object') return request;
   const waiters = new Map<GraphNode, number>();
   for (const edge of chain.holds) {
     if (edge.from.kind !== 'object') continue;
@@ -86,7 +91,7 @@ function finding(diagnosis: Diagnosis, chain: WaitChain, end: EndState, weight: 
       'wait-chain',
       verdictOf(object?.object ?? null),
       weight.confidence,
-      `${plural(chain.waiters.length, 'thread waits', 'threads wait')} for ${what}, whose ${relationWord(chain, object)} ${short(end)}`,
+      `${plural(chain.waiters.length, 'thread waits', 'threads wait')} for ${what}, ${chain.holder === null && chain.end.kind === 'device' ? `which ${holder} has not completed` : `whose ${relationWord(chain, object)} ${short(end)}`}`,
       [
         `${capital(holder)} ${end.text}${held.length > 0 ? `; ${owned.length > 0 ? `it holds ${list(held.slice(0, 4))}` : `${list(held.slice(0, 4))} ${held.length === 1 ? 'waits' : 'wait'} for it`}` : ''}.`,
         `${plural(chain.waiters.length, 'thread waits', 'threads wait')} for that, directly or through others: ${story(diagnosis, chain)}`,
@@ -136,7 +141,8 @@ function blameOf(
   evidence: ReturnType<Diagnosis['evidence']>,
 ): Finding['blame'] {
   const { target } = diagnosis;
-  if (chain.holder === null) return [];
+  const device = deviceBlame(diagnosis, chain);
+  if (chain.holder === null) return device;
   const { frames, outside, missing } = threadFrames(diagnosis, chain.holder);
   const show = `!thread ${argument(target, chain.holder)}`;
   if (missing !== null)
@@ -144,8 +150,11 @@ function blameOf(
   const shown = frames.slice(0, 8).map((frame) => target.nameOf(frame.pc).text);
   if (shown.length > 0)
     evidence.fact(`thread ${argument(target, chain.holder)} is in ${shown.join(' <- ')}`, 'true', show, 'stack walk');
-  if (outside === null) return [];
+  const gone = blameUnloaded(diagnosis, chain.holder, evidence);
+  if (outside === null) return [...device, ...gone];
   return [
+    ...device,
+    ...gone,
     {
       module: target.moduleAt(outside.pc)?.name ?? '?',
       function: target.nameOf(outside.pc).text,
@@ -153,6 +162,16 @@ function blameOf(
       reason: 'first frame outside the kernel of the thread at the end of the chain',
     },
   ];
+}
+
+/** The driver that has the request at the end. */
+function deviceBlame({ target }: Diagnosis, { end }: WaitChain): Finding['blame'] {
+  if (end.kind !== 'device') return [];
+  const driver = driverOfDevice(target, end.address);
+  const module = driver?.start == null ? undefined : target.moduleAt(driver.start);
+  if (module === undefined) return [];
+  const reason = `driver of device ${argument(target, end.address)}, which has the request at the end of the chain`;
+  return [{ module: module.name, function: null, role: 'holder', reason }];
 }
 
 function relationWord(chain: WaitChain, object: GraphNode | null): string {
@@ -170,6 +189,7 @@ const shorts: Readonly<Record<EndState['kind'], string>> = {
   terminating: 'is being terminated and does not end',
   gone: 'has ended',
   device: 'waits for a device',
+  unserved: 'has not taken it',
   woken: 'is about to run',
   unknown: 'could not be told',
 };

@@ -1,9 +1,10 @@
 /** How sure a chain of waits makes: what keeps it, how long, and whether waits of its kind are unusual at all. */
+import type { Target } from '@dumpscope/debugger';
 import type { Diagnosis } from '../../engine/diagnosis.ts';
 import type { Confidence } from '../../report/report.ts';
 import type { WaitChain } from '../../waits/chains.ts';
 import type { EndState } from '../../waits/end-state.ts';
-import { keyOf } from '../../waits/node.ts';
+import { keyOf, type ObjectKind } from '../../waits/node.ts';
 import type { GraphEdge } from '../../waits/wait-edge.ts';
 
 /** Shorter waits for a lock are ordinary contention. */
@@ -24,7 +25,7 @@ export function weigh({ target }: Diagnosis, chain: WaitChain, end: EndState): W
   const owned = chain.holds.filter(({ relation }) => relation === 'owned-by');
   const assumptions: string[] = [];
   let confidence: Confidence | null;
-  if (owned.length === 0) confidence = ofRequests(end, seconds);
+  if (owned.length === 0) confidence = ofRequests(chain, end, seconds, kernelMode(target, chain));
   else confidence = ofLocks(end, seconds, owned);
   if (confidence === null) return null;
   const cap = (most: Confidence, why: string): void => {
@@ -80,11 +81,23 @@ function hops(owned: readonly GraphEdge[]): number {
 }
 
 /** Waits for the end of threads and for answers are normal for any time; only what keeps them may be unusual. */
-function ofRequests(end: EndState, seconds: number | null): Confidence | null {
+function ofRequests(chain: WaitChain, end: EndState, seconds: number | null, kernel: boolean): Confidence | null {
   if (end.spins && (seconds ?? 0) >= MIN_SECONDS) return 'likely';
   if (seconds === null || seconds < STRONG_SECONDS) return null;
-  return end.kind === 'ready' || end.kind === 'terminating' ? 'likely' : null;
+  if (end.kind === 'ready' || end.kind === 'terminating' || end.kind === 'unserved') return 'likely';
+  // A request that nobody has even taken, because everybody who could is busy.
+  const untaken = chain.holds.filter(({ from }) => from.kind === 'object' && untakenKinds.has(from.object));
+  if (untaken.length > 0) return untaken.some(({ combination }) => combination === 'any') ? 'possible' : 'likely';
+  // Programs wait for pipes, sockets and keys in user mode; the system itself does not wait for long.
+  return end.kind === 'device' && kernel ? 'possible' : null;
 }
+
+/** The last wait is the kernel's own, or a driver's. */
+function kernelMode(target: Target, chain: WaitChain): boolean {
+  return chain.last.some(({ from }) => from.kind === 'thread' && target.thread(from.address)?.field('WaitMode') === 0n);
+}
+
+const untakenKinds: ReadonlySet<ObjectKind> = new Set(['ALPC port', 'queued work']);
 
 /**
  * A thread takes a lock before the wait in which it is found, so what it holds has been held for as long as it waits; and

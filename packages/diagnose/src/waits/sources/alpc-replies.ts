@@ -146,14 +146,20 @@ function addServers(builder: WaitGraphBuilder, from: GraphNode, address: bigint)
     builder.limit(`who serves ALPC port ${text}`, 'its owner process could not be read');
     return;
   }
-  const waitsForMessages = (port.waitQueueLength ?? 0) > 0;
-  const busy = waitsForMessages ? [] : busyServers(builder, address);
+  if ((port.waitQueueLength ?? 0) > 0) {
+    builder.limit(
+      `who serves ALPC port ${text}`,
+      `${plural(port.waitQueueLength ?? 0, 'thread waits', 'threads wait')} there for messages: one of them is about to take it`,
+    );
+    return;
+  }
+  const busy = busyServers(builder, address);
   for (const { thread, message } of busy)
     answer(builder, {
       from,
       to: { kind: 'thread', address: thread },
       certainty: 'recorded',
-      combination: 'any',
+      combination: busy.length > 1 ? 'any' : 'all',
       proof: [
         queueProof(builder, port, busy.length),
         {
@@ -173,7 +179,7 @@ function addServers(builder: WaitGraphBuilder, from: GraphNode, address: bigint)
     combination: 'all',
     proof: [
       {
-        claim: `port ${text} is owned by process ${argument(target, port.ownerProcess)}${waitsForMessages ? `, of which ${plural(port.waitQueueLength ?? 0, 'thread')} wait for messages` : ''}`,
+        claim: `port ${text} is owned by process ${argument(target, port.ownerProcess)}; no thread of it waits there for messages`,
         address: new Structure(target, '_ALPC_PORT', address).addressOf('OwnerProcess') ?? null,
         length: target.pointerSize,
         command: `dt nt!_ALPC_PORT ${text}`,

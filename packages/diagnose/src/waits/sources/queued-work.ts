@@ -114,7 +114,7 @@ function addQueue(
       to: { kind: 'thread', address: thread.address },
       relation: 'answered-by',
       certainty: 'recorded',
-      combination: 'any',
+      combination: busy.length > 1 ? 'any' : 'all',
       access: null,
       escape: null,
       since: null,
