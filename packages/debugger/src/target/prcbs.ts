@@ -133,6 +133,7 @@ export function locateProcessorBlocks(
   const exact = count === declared;
   const array = kdbg?.pointer('KiProcessorBlock') ?? symbol ?? search();
   const blocks: (Va | null)[] = [];
+  const named: bigint[] = [];
   const numberAt = kdbg?.offset('OffsetPrcbNumber') ?? null;
   if (array !== null) {
     const bytes = memory.prefix(array, count * dump.pointerSize);
@@ -142,20 +143,23 @@ export function locateProcessorBlocks(
       if (value === 0n) {
         if (!exact) break;
         blocks.push(null);
+        named.push(0n);
         continue;
       }
+      named.push(value);
       const current = memory.pointer(value + BigInt(dump.pointerSize === 8 ? 8 : 4));
       blocks.push(current === undefined ? null : va(value));
     }
   }
   let triageNumber: number | null = null;
   if (triagePrcb !== null) {
-    const known = blocks.indexOf(triagePrcb);
+    // The array names it even where its own first bytes are missing.
+    const known = named.indexOf(triagePrcb);
     // XP's KDBG ends before the offset; there Number is the byte at 10.
     const byte = dump.arch === 'x86' ? (memory.u8(triagePrcb + 0x10n) ?? null) : null;
     const stored = numberAt === null ? byte : (memory.u32(triagePrcb + BigInt(numberAt)) ?? null);
     triageNumber = known >= 0 ? known : stored !== null && stored < most ? stored : 0;
-    if (known < 0) {
+    if (blocks[triageNumber] !== triagePrcb) {
       while (blocks.length <= triageNumber) blocks.push(null);
       blocks[triageNumber] = triagePrcb;
     }
@@ -164,11 +168,13 @@ export function locateProcessorBlocks(
     // Before Windows Vista the boot processor's KPCR is always here; SelfPcr confirms.
     if (memory.u32(0xffdff01cn) === 0xffdff000) {
       const prcb = memory.pointer(0xffdff020n);
-      if (prcb !== undefined && prcb !== 0n)
+      // Number is the byte at 10 of an XP KPRCB.
+      const number = prcb === undefined || prcb === 0n ? undefined : memory.u8(prcb + 0x10n);
+      if (prcb !== undefined && number !== undefined && number < most)
         return {
-          blocks: [prcb],
+          blocks: [...new Array<null>(number).fill(null), prcb],
           triageNumber,
-          note: `processor 0 only, by its KPCR at ffdff000: KiProcessorBlock ${array === null ? 'is not known' : 'cannot be read'}`,
+          note: `processor ${number} only, by its KPCR at ffdff000: KiProcessorBlock ${array === null ? 'is not known' : 'cannot be read'}`,
         };
     }
   }

@@ -308,6 +308,8 @@ function findBugchecking(
       if (candidate.registers?.pc === header.pc && candidate.registers.sp === header.sp)
         return { number: candidate.number, how: 'its saved context is the header CONTEXT' };
     for (const candidate of candidates) {
+      // Who writes the dump freezes the others and is not frozen itself.
+      if (candidate.freeze.state === ipiState.frozen) continue;
       const reader = new StructReader(world.memory, world.fields, '_KPRCB', candidate.prcb);
       const current = reader.pointer('CurrentThread');
       const thread = current === null ? null : world.thread(current);
@@ -329,7 +331,8 @@ function findBugchecking(
     return { number: only.number, how: 'the only processor that is not frozen' };
   const missing = world.blocks.some((block) => block === null);
   if (missing && candidates.length > 0 && frozen.length === candidates.length) return null;
-  return { number: candidates[0]?.number ?? 0, how: 'nothing tells which one it was: the first' };
+  const first = candidates.find((candidate) => candidate.freeze.state !== ipiState.frozen) ?? candidates[0];
+  return { number: first?.number ?? 0, how: 'nothing tells which one it was: the first' };
 }
 
 export interface ProcessorList {

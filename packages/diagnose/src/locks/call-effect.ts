@@ -31,13 +31,13 @@ export function lockEffects(
     const callee = calleeOf(scope, instruction);
     const values = argumentsOf(scope, instruction);
     const mentions = values.some((value) => value === lock || (handle !== null && value === handle));
-    if (callee === 'unreadable') return mentions || values[0] === null ? 'unknown' : 'none';
+    if (callee === 'unreadable') return mentions || values[0] === null ? 'unreadable' : 'none';
     if (callee === null) return mentions ? 'unknown' : 'none';
     if (mentions) return callEffect(target, callee, values, lock, handle);
     // An argument that could not be resolved matters only where the callee does something to a lock at all.
     if (values[0] !== null) return 'none';
     const trial = callEffect(target, callee, [SCRATCH_LOCK, SCRATCH_HANDLE, 0n], SCRATCH_LOCK, SCRATCH_HANDLE);
-    return trial === 'acquires' || trial === 'releases' ? 'unknown' : 'none';
+    return trial === 'acquires' || trial === 'releases' ? 'unknown' : trial === 'unreadable' ? trial : 'none';
   };
 }
 
@@ -161,10 +161,11 @@ function execute(target: Target, callee: bigint, roles: string): LockEffect {
   if (target.arch === 'arm64') return 'unknown';
   const queued = roles.includes('h');
   const free = trial(target, callee, roles, 0n, queued);
-  if (free !== null && free !== 0n) return 'acquires';
+  if (free.word !== null && free.word !== 0n) return 'acquires';
   const held = trial(target, callee, roles, queued ? SCRATCH_HANDLE : 1n, queued);
-  if (held === 0n) return 'releases';
-  return free === null || held === null ? 'unknown' : 'none';
+  if (held.word === 0n) return 'releases';
+  if (free.unreadable || held.unreadable) return 'unreadable';
+  return free.word === null || held.word === null ? 'unknown' : 'none';
 }
 
 /**
@@ -206,8 +207,14 @@ export function acquiresForItsCaller(target: Target, callee: bigint, queued: boo
   );
 }
 
-/** Lock word after the call, null where the execution could not be followed to its return. */
-function trial(target: Target, callee: bigint, roles: string, word: bigint, queued: boolean): bigint | null {
+/** `word`: lock word after the call, null where the execution could not be followed to its return. */
+function trial(
+  target: Target,
+  callee: bigint,
+  roles: string,
+  word: bigint,
+  queued: boolean,
+): { readonly word: bigint | null; readonly unreadable: boolean } {
   const pointer = target.pointerSize;
   const cells = new Map([
     [SCRATCH_HANDLE, 0n],
@@ -216,7 +223,16 @@ function trial(target: Target, callee: bigint, roles: string, word: bigint, queu
   const result = trialRun(target, callee, roles, word, cells, {
     watch: [{ address: va(SCRATCH_LOCK), size: pointer }],
   });
-  return result.end === 'exit' ? (result.watched[0] ?? null) : null;
+  return {
+    word: result.end === 'exit' ? (result.watched[0] ?? null) : null,
+    unreadable: lacksCode(target, result),
+  };
+}
+
+/** The callee, or something that it called or jumped to, is code that the dump does not hold. */
+function lacksCode(target: Target, result: RunResult): boolean {
+  if (result.skipped.some((address) => target.code(address, 1) === null)) return true;
+  return result.end === 'unknown' && target.code(result.at, 1) === null;
 }
 
 /** Calls `callee` with the arguments that `roles` names, a lock word, and what else the scratch memory holds. */

@@ -13,6 +13,7 @@ import {
 } from '@dumpscope/debugger';
 import type { Diagnosis } from '../engine/diagnosis.ts';
 import { calledAddress, functionGraph, placeInGraph } from '../facts/function-graph.ts';
+import { spinSites } from '../facts/spin-sites.ts';
 import { RUNNING } from '../facts/stacks.ts';
 import { lockEffects } from './call-effect.ts';
 import type { Waiter } from './holder-place.ts';
@@ -39,7 +40,10 @@ export interface HolderSearch {
   readonly stacksTotal: number;
   /** The dump lists every thread that there was. */
   readonly threadsListed: boolean;
-  /** Frames of drivers on the waiter's own stack of which the code does not tell whether they hold the lock. */
+  /**
+   * Frames that may hold the lock: of drivers on the waiter's own stack whose code does not tell, and of any stack where
+   * what would tell is not in the dump.
+   */
   readonly unclear: readonly Frame[];
 }
 
@@ -90,7 +94,11 @@ function searchHolders(diagnosis: Diagnosis, waiter: Waiter, lock: bigint, waiti
     index: number,
   ): { held: Holder['held']; acquiredAt: bigint | null } | null => {
     const state = stateIn(frames, index);
-    return state === null || state.held === 'no' ? null : { held: state.held, acquiredAt: state.acquiredAt[0] ?? null };
+    if (state === null || state.held === 'no') return null;
+    if (state.held !== 'unclear') return { held: state.held, acquiredAt: state.acquiredAt[0] ?? null };
+    const frame = frames[index];
+    if (frame !== undefined && !unclear.includes(frame)) unclear.push(frame);
+    return null;
   };
 
   // The waiter's own stack: frames older than the one whose call is the acquire itself.
@@ -109,7 +117,7 @@ function searchHolders(diagnosis: Diagnosis, waiter: Waiter, lock: bigint, waiti
       });
     else if (frame.index > waitingFrame && !isKernelCode(target, frame.pc)) {
       const state = stateIn(waiter.frames, frame.index);
-      if (state === null || state.unknown.length > 0) unclear.push(frame);
+      if ((state === null || state.unknown.length > 0) && !unclear.includes(frame)) unclear.push(frame);
     }
     if (frame.trapFrame !== null) trapFrame = frame.trapFrame;
   }
@@ -122,7 +130,12 @@ function searchHolders(diagnosis: Diagnosis, waiter: Waiter, lock: bigint, waiti
     const trace = target.walkStack(processor.interrupted);
     if (wasWalked(trace)) processorsSeen++;
     const { frames } = trace;
+    // Frames of an acquire that waits for this same lock: a failed attempt looks like one that succeeded on some path.
+    const waiting = diagnosis
+      .fact(spinSites)
+      .find((site) => site.waiter.processor === processor && site.loop.lockCell?.address === lock);
     for (const [index, frame] of frames.entries()) {
+      if (waiting !== undefined && index <= waiting.loop.frameIndex) continue;
       const found = holdsIn(frames, index);
       if (found !== null)
         holders.push({ by: 'processor', processor, thread: null, frame, frames, ...found, trapFrame: null });

@@ -4,17 +4,26 @@
  */
 import type { Block, FlowGraph, Instruction } from '@dumpscope/cpu';
 
-export type LockEffect = 'acquires' | 'releases' | 'none' | 'unknown';
+/** `unreadable`: what would tell is not in the dump; `unknown`: it is, and could not be followed. */
+export type LockEffect = 'acquires' | 'releases' | 'none' | 'unknown' | 'unreadable';
 
 export interface HoldState {
-  readonly held: 'on-all-paths' | 'on-some-paths' | 'no';
+  /** `unclear`: acquired, and behind that a call whose code is not in the dump may have released it. */
+  readonly held: 'on-all-paths' | 'on-some-paths' | 'unclear' | 'no';
   /** Acquires that reach the place without a release between. */
   readonly acquiredAt: readonly bigint[];
   /** Instructions on the way whose effect is not known: each weakens the answer. */
   readonly unknown: readonly bigint[];
 }
 
-type Flow = 'free' | 'held' | 'mixed';
+type Flow = 'free' | 'held' | 'mixed' | 'unclear';
+
+const heldOf: Readonly<Record<Flow, HoldState['held']>> = {
+  free: 'no',
+  held: 'on-all-paths',
+  mixed: 'on-some-paths',
+  unclear: 'unclear',
+};
 
 /** State just before the instruction at `place` runs; null where the graph does not have it. */
 export function holdAt(
@@ -38,7 +47,7 @@ export function holdAt(
   const origins: Set<bigint>[] = graph.blocks.map(() => new Set<bigint>());
   before[entry.index] = 'free';
   const queue = [entry.index];
-  // Each block changes its state at most twice, so this ends.
+  // Each block changes its state at most three times, so this ends.
   while (queue.length > 0) {
     const index = queue.pop() ?? 0;
     const block = graph.blocks[index];
@@ -63,9 +72,11 @@ export function holdAt(
     goal.instructions.findIndex((instruction) => instruction.address === place),
   );
   const at = through(until, start, new Set(origins[goal.index]), effect);
-  const unknown = wayTo(graph, goal, place).filter((address) => effects.get(address) === 'unknown');
+  const unknown = wayTo(graph, goal, place).filter((address) =>
+    ['unknown', 'unreadable'].includes(effects.get(address) ?? 'none'),
+  );
   return {
-    held: at.state === 'held' ? 'on-all-paths' : at.state === 'mixed' ? 'on-some-paths' : 'no',
+    held: heldOf[at.state],
     acquiredAt: [...at.origins],
     unknown,
   };
@@ -99,11 +110,12 @@ function through(
     } else if (does === 'releases') {
       state = 'free';
       origins = new Set();
-    }
+    } else if (does === 'unreadable' && state !== 'free') state = 'unclear';
   }
   return { state, origins };
 }
 
 function join(a: Flow | undefined, b: Flow): Flow {
+  if (a === 'unclear' || b === 'unclear') return 'unclear';
   return a === undefined || a === b ? b : 'mixed';
 }

@@ -8,8 +8,7 @@ import { RUNNING } from '../../facts/stacks.ts';
 import type { HolderPlace } from '../../locks/holder-place.ts';
 import { oldIrqlSaved } from '../../locks/old-irql.ts';
 import { type QueuedWait, type QueueEntry, WAIT } from '../../locks/queue-entry.ts';
-import { waitCycle } from '../../locks/spin-graph.ts';
-import { type Judgement, lockOrder } from './judgement.ts';
+import { byHoldersState, type Judgement } from './judgement.ts';
 import { frameElsewhere, frameHolding, mechanism } from './mechanism.ts';
 
 export function byPlace(
@@ -115,7 +114,6 @@ export function byPlace(
     case 'other-processor': {
       const other = place.processor;
       const holding = place.live === false ? null : frameElsewhere(target, other.interrupted, holder.address);
-      const cycle = waitCycle(diagnosis, site);
       const spinsToo = diagnosis
         .fact(spinSites)
         .some((sibling) => sibling.waiter.processor.number === other.number && isStuck(sibling));
@@ -135,14 +133,25 @@ export function byPlace(
           wouldChange: [clearBit],
         };
       }
-      if (cycle !== null)
-        return lockOrder(
-          diagnosis,
-          { ...base, ...holding },
-          cycle,
-          place.live === true ? 'strong' : 'likely',
-          clearBit,
-        );
+      if (place.live !== true && other.idle === null) {
+        return {
+          ...base,
+          verdict: 'undetermined',
+          confidence: 'possible',
+          why: `The predecessor ${entry} lies on a stack of processor ${other.number}. Whether that processor is idle, and the entry a leftover, is not known: ${other.idleReason}.`,
+          assumptions: [],
+          wouldChange: [clearBit, `the state of processor ${other.number}`],
+        };
+      }
+      const decided = byHoldersState(
+        diagnosis,
+        site,
+        other,
+        { ...base, ...holding },
+        place.live === true ? 'strong' : 'likely',
+        clearBit,
+      );
+      if (decided !== null) return decided;
       return {
         ...base,
         ...holding,

@@ -72,7 +72,21 @@ export function judgeQueued(diagnosis: Diagnosis, site: SpinSite, wait: QueuedWa
     };
   }
   if (!fieldIntact) return overwritten(diagnosis, site, wait, head, place, base);
-  return byPlace(diagnosis, site, wait, head, place, base, evidence);
+  const judged = byPlace(diagnosis, site, wait, head, place, base, evidence);
+  return wait.tail === 'unreadable' ? withoutWord(diagnosis, wait, judged) : judged;
+}
+
+/** The entries agree, but a lock word of 0 would make the same picture a corrupt lock: the byte that decides is missing. */
+function withoutWord(diagnosis: Diagnosis, wait: QueuedWait, judged: Judgement): Judgement {
+  if (judged.verdict === 'undetermined' || judged.verdict === 'transient') return judged;
+  const where = address(diagnosis.target, wait.lock);
+  return {
+    ...judged,
+    verdict: 'undetermined',
+    confidence: judged.confidence === 'possible' ? 'possible' : 'likely',
+    why: `With an intact lock word this would be: ${judged.verdict}. ${judged.why} But the lock word at ${where} could not be read: if it is not an entry of this queue, the lock was overwritten (corrupt-lock).`,
+    wouldChange: [`the ${diagnosis.target.pointerSize} bytes at ${where}`, ...judged.wouldChange],
+  };
 }
 
 function describeWord(diagnosis: Diagnosis, wait: QueuedWait, evidence: Evidence): void {

@@ -6,8 +6,7 @@ import type { WaitCell } from '../../facts/loop-view.ts';
 import { isStuck, type SpinSite, spinSites } from '../../facts/spin-sites.ts';
 import { findHolders, type Holder, type HolderSearch, sawEverything } from '../../locks/holders.ts';
 import { type LockPlace, lockPlace } from '../../locks/lock-place.ts';
-import { waitCycle } from '../../locks/spin-graph.ts';
-import { busyElsewhere, type Judgement, lockOrder } from './judgement.ts';
+import { busyElsewhere, byHoldersState, type Judgement } from './judgement.ts';
 
 export function judgeWord(diagnosis: Diagnosis, site: SpinSite, cell: WaitCell, evidence: Evidence): Judgement {
   const { target } = diagnosis;
@@ -33,7 +32,18 @@ export function judgeWord(diagnosis: Diagnosis, site: SpinSite, cell: WaitCell, 
     };
   }
   evidence.memory(`the lock word is 0x${cell.value.toString(16)}`, 'true', cell.address, cell.size);
-  if (site.loop.exits.some((exit) => exit.taken === true)) {
+  const open = site.loop.exits.filter((exit) => exit.taken === true);
+  if (open.length > 0 && !open.some((exit) => exit.cells.every((read) => read.address === cell.address))) {
+    return {
+      ...base,
+      verdict: 'undetermined',
+      confidence: 'possible',
+      why: `The lock word holds 0x${cell.value.toString(16)}, and the loop is left on the way by ${plural(open.length, 'exit')} that ${open.length === 1 ? 'looks' : 'look'} at more than the lock: where that leads belongs to the wait and was not found.`,
+      assumptions: [],
+      wouldChange: [`the code behind ${list(open.slice(0, 4).map((exit) => address(target, exit.branch)))}`],
+    };
+  }
+  if (open.length > 0) {
     return {
       ...base,
       verdict: 'transient',
@@ -143,15 +153,18 @@ function held(
       const spinsToo = diagnosis
         .fact(spinSites)
         .some((sibling) => sibling.waiter.processor.number === number && isStuck(sibling));
-      const cycle = waitCycle(diagnosis, site);
-      if (cycle !== null)
-        return lockOrder(
-          diagnosis,
-          { ...base, holderFrame: holder.frame, holderWalk: holder.frames },
-          cycle,
-          sure ? 'strong' : 'likely',
-          `a lock word of 0 at ${where}`,
-        );
+      const decided =
+        other === null
+          ? null
+          : byHoldersState(
+              diagnosis,
+              site,
+              other,
+              { ...base, holderFrame: holder.frame, holderWalk: holder.frames },
+              sure ? 'strong' : 'likely',
+              `a lock word of 0 at ${where}`,
+            );
+      if (decided !== null) return decided;
       return {
         ...base,
         holderFrame: holder.frame,

@@ -1,7 +1,8 @@
 import type { Frame, Processor } from '@dumpscope/debugger';
 import type { Diagnosis } from '../../engine/diagnosis.ts';
-import { type SpinSite, spinSites } from '../../facts/spin-sites.ts';
+import { type SpinSite, spinSites, unexaminedProcessors } from '../../facts/spin-sites.ts';
 import { ipiWaitOf } from '../../locks/ipi-wait.ts';
+import { waitChain } from '../../locks/spin-graph.ts';
 import type { Confidence } from '../../report/report.ts';
 
 /** Verdict ids of dispatch-level-spin; design contract. */
@@ -96,4 +97,43 @@ export function lockOrder(
     assumptions,
     wouldChange: [wouldChange, 'any processor of the cycle not spinning'],
   };
+}
+
+/**
+ * What becomes of a wait whose lock another processor holds, where that processor's own state decides more than that it
+ * holds it: a cycle of waits, or a state that could not be read far enough to tell one from the other. Null elsewhere.
+ */
+export function byHoldersState(
+  diagnosis: Diagnosis,
+  site: SpinSite,
+  holder: Processor,
+  base: Pick<Judgement, 'lock' | 'holderFrame' | 'holderWalk' | 'downstream'>,
+  cycleConfidence: Confidence,
+  wouldChange: string,
+): Judgement | null {
+  const chain = waitChain(diagnosis, site);
+  if (chain.end === 'cycle') return lockOrder(diagnosis, base, chain.cycle, cycleConfidence, wouldChange);
+  const open: Pick<Judgement, 'verdict' | 'confidence' | 'assumptions'> = {
+    verdict: 'undetermined',
+    confidence: 'possible',
+    assumptions: [],
+  };
+  const hidden = diagnosis
+    .fact(unexaminedProcessors)
+    .find(({ processor }) => processor.number === holder.number && holder.idle !== true);
+  if (hidden !== undefined)
+    return {
+      ...base,
+      ...open,
+      why: `Processor ${holder.number} holds the lock; whether it can still release it is not known: ${hidden.why}.`,
+      wouldChange: [wouldChange, `what processor ${holder.number} executes`],
+    };
+  if (chain.end === 'unknown')
+    return {
+      ...base,
+      ...open,
+      why: `Processor ${holder.number} holds the lock${chain.at === holder.number ? ' and spins itself' : ''}; who holds the lock that processor ${chain.at} waits for could not be read. If it is processor ${site.waiter.processor.number}, they wait for each other.`,
+      wouldChange: [wouldChange, `the holder of the lock that processor ${chain.at} waits for`],
+    };
+  return null;
 }
