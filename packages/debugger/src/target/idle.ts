@@ -11,6 +11,9 @@ const idleDrivers = /^(amdppm|intelppm|processr|viac7|crusoe|amdk6|amdk7|amdk8|p
 const idleNames =
   /^(KiIdleLoop|KiIdleSchedule|KiRetireDpcList.*Idle|PoIdle|PopIdle\w*|Pop?Processor\w*Idle\w*|PpmIdle\w*|HalProcessorIdle|HalpProcessorIdle|HalpYieldProcessor|HvlProcessorIdle|KiSystemStartup|C1Halt|AcpiC\d+Idle\w*|MwaitIdle\w*)$/;
 
+/** What a module is called whose name is not in the dump: it may be the kernel. */
+const UNNAMED = /^image_[0-9a-f]+$/;
+
 /** The idle loop is shallow: the deepest seen (19041, amdppm below PpmIdleExecuteTransition) lies 0xa08 below the base. */
 const IDLE_DEPTH = 0x1000n;
 
@@ -70,5 +73,7 @@ export function judgeIdle(input: IdleInput): { readonly idle: boolean | null; re
   if (input.module === null) return { idle: null, reason: 'idle thread, no DPC, but the PC lies in no module' };
   if (input.isKernel)
     return { idle: null, reason: 'idle thread, no DPC, PC in the kernel, but nothing shows that it is the idle loop' };
+  if (UNNAMED.test(input.module))
+    return { idle: null, reason: `idle thread, no DPC, PC in an image whose name cannot be read (${input.module})` };
   return { idle: false, reason: `idle thread, no DPC active, but the PC is in ${input.module}` };
 }

@@ -172,7 +172,9 @@ export function locateProcessorBlocks(
       const number = prcb === undefined || prcb === 0n ? undefined : memory.u8(prcb + 0x10n);
       if (prcb !== undefined && number !== undefined && number < most)
         return {
-          blocks: [...new Array<null>(number).fill(null), prcb],
+          blocks: Array.from({ length: exact ? Math.max(count, number + 1) : number + 1 }, (_, i) =>
+            i === number ? prcb : null,
+          ),
           triageNumber,
           note: `processor ${number} only, by its KPCR at ffdff000: KiProcessorBlock ${array === null ? 'is not known' : 'cannot be read'}`,
         };

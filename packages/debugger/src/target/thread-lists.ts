@@ -47,6 +47,7 @@ export class ThreadLists {
       [backward, BigInt(memory.pointerSize)],
     ] as const) {
       if (out === backward && broken === null) break;
+      let before = head;
       let entry = memory.pointer(head + link);
       for (;;) {
         if (entry === undefined) {
@@ -63,8 +64,12 @@ export class ThreadLists {
           broken = `the entry ${entry.toString(16)} of ${what} ${good === null ? 'cannot be read' : 'is not what it should be'}`;
           break;
         }
+        // An entry that only the other direction reaches leaves its mark here.
+        if (out === forward && memory.pointer(entry + BigInt(memory.pointerSize)) !== before)
+          broken = `the links of ${what} disagree at ${entry.toString(16)}`;
         seen.add(entry);
         out.push(entry);
+        before = entry;
         entry = memory.pointer(entry + link);
       }
     }

@@ -1,22 +1,12 @@
 import type { Dump, Memory } from '@dumpscope/core';
+import { SHARED_USER_DATA, sharedInterruptTime, sharedSystemTime } from '../nt/shared-user-data.ts';
 import type { Kdbg, TimeInfo } from './model.ts';
-
-/** Where KUSER_SHARED_DATA is mapped in kernel space. */
-const SHARED = { x86: 0xffdf0000n, x64: 0xfffff78000000000n, arm64: 0xfffff78000000000n } as const;
 
 /**
  * Clock increments seen: 15.625 ms, 15.6001 ms (HPET), 10.0144 ms and 10.0 ms (PIT, uniprocessor), 1 ms and 0.5 ms
  * (raised resolution).
  */
 const INCREMENTS = [156250, 156001, 100144, 100000, 10000, 10001, 5000] as const;
-
-/** KSYSTEM_TIME {LowPart, High1Time, High2Time}: 0 is a time, undefined is not. */
-function systemTime(memory: Memory, address: bigint): bigint | undefined {
-  const bytes = memory.bytes(address, 12);
-  if (bytes === undefined) return undefined;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, 12);
-  return (BigInt(view.getInt32(4, true)) << 32n) | BigInt(view.getUint32(0, true));
-}
 
 export interface TimeInput {
   readonly dump: Dump;
@@ -29,7 +19,7 @@ export interface TimeInput {
 /** Tick count, length of a tick and up-time, each with where it came from. */
 export function readTime(input: TimeInput): TimeInfo {
   const { dump, memory } = input;
-  const shared = SHARED[dump.arch];
+  const shared = SHARED_USER_DATA[dump.arch];
   // TickCount at +320 since XP SP... 5.2; older kernels only have TickCountLowDeprecated at 0 and KeTickCount.
   let tickCount: bigint | undefined;
   let tickSource = '';
@@ -52,9 +42,9 @@ export function readTime(input: TimeInput): TimeInfo {
       tickSource = `KUSER_SHARED_DATA at ${shared.toString(16)} cannot be read and KeTickCount is not known`;
     }
   }
-  const interruptTime = systemTime(memory, shared + 8n);
+  const interruptTime = sharedInterruptTime(memory, dump.arch)?.value;
   const increment = findIncrement(input, tickCount, interruptTime);
-  const stored = systemTime(memory, shared + 0x14n);
+  const stored = sharedSystemTime(memory, dump.arch)?.value;
   const fromTicks = tickCount === undefined || increment.value === null ? null : tickCount * BigInt(increment.value);
   return {
     tickCount: tickCount ?? null,

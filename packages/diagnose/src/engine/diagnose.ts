@@ -1,7 +1,9 @@
 import type { Target } from '@dumpscope/debugger';
+import { consistency } from '../facts/consistency.ts';
 import { patterns } from '../patterns/index.ts';
 import { buildReport } from '../report/build.ts';
 import type { Confidence, Finding, Report } from '../report/report.ts';
+import { capByConsistency } from './confidence-cap.ts';
 import { Diagnosis } from './diagnosis.ts';
 
 const rank: Readonly<Record<Confidence, number>> = { proven: 0, strong: 1, likely: 2, possible: 3 };
@@ -14,9 +16,12 @@ export function atLeast(confidence: Confidence, floor: Confidence): boolean {
 /** Runs every rule over the target. Same dump, same symbols, same answer: nothing of the host enters. */
 export function diagnose(target: Target, toolVersion: string): Report {
   const diagnosis = new Diagnosis(target);
-  const findings = patterns.flatMap((pattern) =>
-    pattern.run(diagnosis).map((finding) => ({ finding, weight: weigh(finding) })),
-  );
+  const findings = patterns
+    .flatMap((pattern) => pattern.run(diagnosis))
+    .map((found) => {
+      const finding = contextPatterns.has(found.pattern) ? found : capByConsistency(found, diagnosis.fact(consistency));
+      return { finding, weight: weigh(finding) };
+    });
   // Sorting is stable: findings of equal weight stay in the order of patterns/index.ts.
   findings.sort((a, b) => a.weight - b.weight);
   return buildReport(

@@ -23,10 +23,13 @@ export function threadTimes(diagnosis: Diagnosis, thread: Thread): ThreadTimes {
   const tickSeconds = time.tickIncrement === null ? null : time.tickIncrement / 1e7;
   // A thread that has never waited has WaitTime 0: seen on 22621, where a published analysis took the uptime for a spin.
   const neverWaited = thread.waitTime === null ? null : thread.waitTime === 0;
-  const ticksSinceWait =
+  const elapsed =
     thread.waitTime === null || neverWaited || time.tickCount === null
       ? null
-      : (Number(time.tickCount & 0xffff_ffffn) - thread.waitTime) >>> 0;
+      : (Number(time.tickCount & 0xffff_ffffn) - thread.waitTime) | 0;
+  // Stamped after the dump's own tick count: the two are not of one instant, and their difference is no time. Half the
+  // range of the counter is 388 days at 15.6 ms: longer waits look the same, and say nothing either.
+  const ticksSinceWait = elapsed === null || elapsed < 0 ? null : elapsed;
   return { tickSeconds, kernelTicks: thread.kernelTime, userTicks: thread.userTime, ticksSinceWait, neverWaited };
 }
 

@@ -9,6 +9,7 @@ import { dispatchLevelSpin } from './dispatch-level-spin/rule.ts';
 import { dpcBlockage } from './dpc-blockage/rule.ts';
 import { highContention } from './high-contention/rule.ts';
 import { idleSystem } from './idle-system/rule.ts';
+import { inconsistentDump } from './inconsistent-dump/rule.ts';
 import { invalidPointer } from './invalid-pointer/rule.ts';
 import { manualDump } from './manual-dump/rule.ts';
 import { nullPointer } from './null-pointer/rule.ts';
@@ -48,6 +49,7 @@ export const patterns: readonly Pattern[] = [
   youngSystem,
   manualDump,
   truncatedDump,
+  inconsistentDump,
   coincidentalSymbolicInformation,
   passiveThread,
 ];
