@@ -83,8 +83,27 @@ function dropVirtual(dump: Dump, dropped: ReadonlySet<number>, seen: Set<number>
 
 const strength = ['possible', 'likely', 'strong', 'proven'];
 
-/** Verdicts that claim nothing of the state: what a finding may always fall back to. */
-const NEUTRAL: ReadonlySet<string> = new Set(['undetermined']);
+/**
+ * What a finding may always fall back to: it claims nothing of the state, or repeats what the header alone says of the
+ * bug check.
+ */
+const NEUTRAL: ReadonlySet<string> = new Set([
+  'dispatch-level-spin: undetermined',
+  'self-diagnosis: exception',
+  'self-diagnosis: double-fault',
+  'self-diagnosis: cumulative-time',
+  'invalid-pointer: kernel-address',
+  'invalid-pointer: user-address',
+]);
+
+/** What describes the dump, and what busy processors look like from outside. */
+const ASIDE: ReadonlySet<string> = new Set([
+  'manual-dump',
+  'busy-system',
+  'idle-system',
+  'no-component-symbols',
+  'incorrect-stack-trace',
+]);
 
 /** Pattern, place and verdict: what a finding asserts, whatever its words. */
 function assertion(finding: Finding): string {
@@ -101,7 +120,7 @@ export function flips(whole: Report, damaged: Report): string[] {
   }
   const found: string[] = [];
   for (const finding of damaged.findings) {
-    if (finding.verdict !== null && NEUTRAL.has(finding.verdict)) continue;
+    if (NEUTRAL.has(`${finding.pattern}: ${finding.verdict}`) || ASIDE.has(finding.pattern)) continue;
     const key = assertion(finding);
     // A finding that no longer names its processor says less than one that did.
     const before = finding.processor === null ? atAny(whole, finding) : known.get(key);
