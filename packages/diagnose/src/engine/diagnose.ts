@@ -42,6 +42,7 @@ function weigh(finding: Finding): number {
 /** What a cause looks like from outside: named beside the cause, behind every finding that explains it. */
 const symptomPatterns: ReadonlySet<string> = new Set([
   'spiking-thread',
+  'distributed-spike',
   'thread-starvation',
   'affine-thread',
   'dpc-blockage',

@@ -6,6 +6,7 @@ import { busySystem } from './busy-system/rule.ts';
 import { coincidentalSymbolicInformation } from './coincidental-symbolic-information/rule.ts';
 import { deadlock } from './deadlock/rule.ts';
 import { dispatchLevelSpin } from './dispatch-level-spin/rule.ts';
+import { distributedSpike } from './distributed-spike/rule.ts';
 import { dpcBlockage } from './dpc-blockage/rule.ts';
 import { highContention } from './high-contention/rule.ts';
 import { idleSystem } from './idle-system/rule.ts';
@@ -37,6 +38,7 @@ export const patterns: readonly Pattern[] = [
   deadlock,
   waitChain,
   spikingThread,
+  distributedSpike,
   affineThread,
   threadStarvation,
   dpcBlockage,
