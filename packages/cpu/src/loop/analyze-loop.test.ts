@@ -371,7 +371,47 @@ describe('queued locks on x64', () => {
   });
 });
 
+describe('a carry that is kept in a register', () => {
+  const LOCK = 0xfffff80d548a61c0n;
+  it.each([
+    ['setb', 'f390 48833900 75f8 f0480fba2900 0f92c0 84c0 75eb c3', 'test-and-test-and-set'],
+    ['sbb', 'f0480fba2900 19c0 85c0 75f4 c3', 'test-and-set'],
+    ['setae', 'f0480fba2900 0f93c0 84c0 74f3 c3', 'test-and-set'],
+  ])('%s', (_, code, form) => {
+    const a = analyze({
+      arch: 'x64',
+      base: 0x1000n,
+      code,
+      pc: 0x1000n,
+      registers: { rcx: LOCK },
+      memory: [[LOCK, 1n, 8]],
+    });
+    expect(a.protocol).toMatchObject({ kind: 'plain-lock', lock: LOCK, form });
+    expect(a.exits[0]?.text).not.toContain('unknown');
+    expect(a.exits[0]?.taken).toBe(false);
+    expect(a.execution.end).toBe('cycle');
+  });
+});
+
 describe('EX_SPIN_LOCK', () => {
+  it('the drain with its mask in a register, compared by the overflow of neg', () => {
+    // L: pause; mov edx,[rcx]; and edx,eax; neg edx; jo +11; test [rcx],40000000; jne L; lock or [rcx],40000000; jmp L
+    const scene = (value: bigint, eax: bigint): LoopAnalysis =>
+      analyze({
+        arch: 'x64',
+        base: 0x1000n,
+        code: 'f390 8b11 21c2 f7da 7011 f70100000040 75ee f0810900000040 ebe5 c3',
+        pc: 0x1002n,
+        registers: { rcx: 0xfffff80212340010n, rax: eax },
+        memory: [[0xfffff80212340010n, value, 4]],
+      });
+    const held = scene(0xc0000001n, 0xbfffffffn);
+    expect(held.protocol).toMatchObject({ kind: 'ex-spin-lock', mode: 'exclusive', waitsFor: 'readers' });
+    expect(held.exits[0]?.taken).toBe(false);
+    expect(scene(0xc0000000n, 0xbfffffffn).exits[0]?.taken).toBe(true);
+    expect(scene(0xc0000001n, 0xbffffffen).exits[0]?.taken).toBe(true);
+  });
+
   const LOCK = 0xfffff80212340010n;
   const exclusive = (value: bigint): LoopAnalysis =>
     analyze({

@@ -25,6 +25,7 @@ import {
   isKnown,
   type Load,
   loadsOf,
+  operation,
   registersOf,
   sameExpression,
   splitOffset,
@@ -125,14 +126,26 @@ function conditionOf(context: LoopContext, { at, condition }: PathCondition): Ex
   };
 }
 
-/** The condition with a right side that does not read memory replaced by its value: `[rcx] == rdx` tests a cell too. */
+/**
+ * The condition with what does not read memory replaced by its value: `[rcx] == rdx` tests a cell too, and so does
+ * `([rcx] & eax) == 80000000`.
+ */
 function settled(condition: Condition, environment: Environment): Condition {
-  if (condition.kind !== 'compare' || condition.right.kind === 'constant') return condition;
-  const { relation, left, right } = condition;
+  if (condition.kind !== 'compare') return condition;
+  const { relation, right } = condition;
+  const left = knownMask(condition.left, environment);
+  if (right.kind === 'constant') return left === condition.left ? condition : compare(relation, left, right);
   const [tested, other] = loadsOf(left).length ? [left, right] : [right, left];
   if (loadsOf(other).length || (tested === right && relation !== 'eq' && relation !== 'ne')) return condition;
   const value = evaluate(other, environment);
   return value === null ? condition : compare(relation, tested, constant(value, tested.size));
+}
+
+function knownMask(e: Expression, environment: Environment): Expression {
+  if (e.kind !== 'operation' || e.operator !== 'and' || e.right === null || e.right.kind === 'constant') return e;
+  const [read, mask] = loadsOf(e.left).length > 0 ? [e.left, e.right] : [e.right, e.left];
+  const value = loadsOf(mask).length > 0 ? null : evaluate(mask, environment);
+  return value === null ? e : operation('and', read, constant(value, e.size), e.size);
 }
 
 function conjunction(conditions: readonly ExitCondition[]): boolean | null {

@@ -8,60 +8,21 @@ import {
   type Load,
   operation,
   sameExpression,
+  unknown,
   type Width,
 } from './expression.ts';
+import { holds, OPPOSITE, RELATION_TEXT, type Relation } from './relation.ts';
 
-/** Unsigned comparisons carry a u, signed ones an s. */
-export type Relation = 'eq' | 'ne' | 'ult' | 'uge' | 'ule' | 'ugt' | 'slt' | 'sge' | 'sle' | 'sgt';
+export type { Relation } from './relation.ts';
 
 export type Condition =
   | { readonly kind: 'compare'; readonly relation: Relation; readonly left: Expression; readonly right: Expression }
   | { readonly kind: 'constant'; readonly value: boolean }
   | { readonly kind: 'unknown'; readonly why: string };
 
-const OPPOSITE: Readonly<Record<Relation, Relation>> = {
-  eq: 'ne',
-  ne: 'eq',
-  ult: 'uge',
-  uge: 'ult',
-  ule: 'ugt',
-  ugt: 'ule',
-  slt: 'sge',
-  sge: 'slt',
-  sle: 'sgt',
-  sgt: 'sle',
-};
-
 export function negate(c: Condition): Condition {
   if (c.kind === 'constant') return { kind: 'constant', value: !c.value };
   return c.kind === 'unknown' ? c : { ...c, relation: OPPOSITE[c.relation] };
-}
-
-function holds(relation: Relation, a: bigint, b: bigint, size: Width): boolean {
-  const x = BigInt.asIntN(size * 8, a);
-  const y = BigInt.asIntN(size * 8, b);
-  switch (relation) {
-    case 'eq':
-      return a === b;
-    case 'ne':
-      return a !== b;
-    case 'ult':
-      return a < b;
-    case 'uge':
-      return a >= b;
-    case 'ule':
-      return a <= b;
-    case 'ugt':
-      return a > b;
-    case 'slt':
-      return x < y;
-    case 'sge':
-      return x >= y;
-    case 'sle':
-      return x <= y;
-    case 'sgt':
-      return x > y;
-  }
 }
 
 /** Builds a comparison in a normal form: tests of bits as `(x & mask) == value`, constants on the right. */
@@ -112,6 +73,14 @@ function equality(relation: 'eq' | 'ne', left: Expression, value: bigint): Condi
   const no: Condition = { kind: 'constant', value: relation === 'ne' };
   const plain = (): Condition => ({ kind: 'compare', relation, left, right: constant(value, left.size) });
   if (left.kind === 'constant') return { kind: 'constant', value: (left.value === value) === (relation === 'eq') };
+  if (left.kind === 'truth') {
+    if (value > 1n) return no;
+    return compare(
+      (value === 1n) === (relation === 'eq') ? left.relation : OPPOSITE[left.relation],
+      left.left,
+      left.right,
+    );
+  }
   if (left.kind !== 'operation') return plain();
   const { operator, left: x, right: y } = left;
   const bits = BigInt(left.size * 8);
@@ -179,6 +148,13 @@ function normalizeMasked(
   return { kind: 'compare', relation, left: whole, right: constant(value, whole.size) };
 }
 
+/** A condition as the number 1 or 0: what setcc writes. */
+export function truthOf(c: Condition, size: Width): Expression {
+  if (c.kind === 'constant') return constant(c.value ? 1n : 0n, size);
+  if (c.kind === 'unknown') return unknown(c.why, size);
+  return { kind: 'truth', relation: c.relation, left: c.left, right: c.right, size };
+}
+
 /** Truth with the given registers and memory, or null when a part of it is not known. */
 export function evaluateCondition(c: Condition, environment: Environment): boolean | null {
   if (c.kind === 'constant') return c.value;
@@ -187,19 +163,6 @@ export function evaluateCondition(c: Condition, environment: Environment): boole
   const right = evaluate(c.right, environment);
   return left === null || right === null ? null : holds(c.relation, left, right, c.left.size);
 }
-
-const RELATION_TEXT: Readonly<Record<Relation, string>> = {
-  eq: '==',
-  ne: '!=',
-  ult: '<',
-  uge: '>=',
-  ule: '<=',
-  ugt: '>',
-  slt: '< (signed)',
-  sge: '>= (signed)',
-  sle: '<= (signed)',
-  sgt: '> (signed)',
-};
 
 export function describeCondition(c: Condition, address: (load: Load) => bigint | null): string {
   if (c.kind === 'constant') return c.value ? 'always' : 'never';

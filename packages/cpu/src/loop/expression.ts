@@ -1,6 +1,7 @@
 import type { Va } from '@dumpscope/core';
 import { registerPart } from '../execute/state.ts';
 import type { Register } from '../instruction.ts';
+import { holds, RELATION_TEXT, type Relation } from './relation.ts';
 
 export type Width = 1 | 2 | 4 | 8;
 export type Operator = 'add' | 'sub' | 'and' | 'or' | 'xor' | 'mul' | 'shl' | 'shr' | 'sar' | 'zext' | 'sext' | 'trunc';
@@ -26,6 +27,14 @@ export type Expression =
       readonly right: Expression | null;
       readonly size: Width;
     }
+  /** 1 where the comparison holds, else 0. */
+  | {
+      readonly kind: 'truth';
+      readonly relation: Relation;
+      readonly left: Expression;
+      readonly right: Expression;
+      readonly size: Width;
+    }
   | { readonly kind: 'unknown'; readonly why: string; readonly size: Width };
 
 export type Load = Extract<Expression, { kind: 'load' }>;
@@ -48,7 +57,7 @@ export function bitMask(size: Width): bigint {
 function countNodes(e: Expression, limit: number): number {
   if (limit <= 0) return 1;
   if (e.kind === 'load') return 1 + countNodes(e.address, limit - 1);
-  if (e.kind !== 'operation') return 1;
+  if (e.kind !== 'operation' && e.kind !== 'truth') return 1;
   const left = countNodes(e.left, limit - 1);
   return 1 + left + (e.right ? countNodes(e.right, limit - 1 - left) : 0);
 }
@@ -65,6 +74,13 @@ export function sameExpression(a: Expression, b: Expression): boolean {
     if (a.right === null || b.right === null) return a.right === b.right;
     return sameExpression(a.right, b.right);
   }
+  if (a.kind === 'truth')
+    return (
+      b.kind === 'truth' &&
+      a.relation === b.relation &&
+      sameExpression(a.left, b.left) &&
+      sameExpression(a.right, b.right)
+    );
   return false;
 }
 
@@ -148,6 +164,7 @@ function simplify(operator: Operator, left: Expression, right: Expression | null
 
 function convert(operator: 'zext' | 'sext' | 'trunc', from: Expression, size: Width): Expression | null {
   if (from.size === size) return from;
+  if (from.kind === 'truth' && operator !== 'sext') return { ...from, size };
   if (from.kind !== 'operation') return null;
   const { operator: inner, left, right } = from;
   if (operator === 'trunc') {
@@ -179,7 +196,7 @@ export function splitOffset(e: Expression): { base: Expression | null; offset: b
 export function walk(e: Expression, visit: (node: Expression) => void): void {
   visit(e);
   if (e.kind === 'load') walk(e.address, visit);
-  else if (e.kind === 'operation') {
+  else if (e.kind === 'operation' || e.kind === 'truth') {
     walk(e.left, visit);
     if (e.right) walk(e.right, visit);
   }
@@ -248,6 +265,12 @@ function compute(e: Expression, environment: Environment, memo: Map<Expression, 
       }
       return environment.memory(address, e.size);
     }
+    case 'truth': {
+      const left = memoized(e.left, environment, memo);
+      const right = memoized(e.right, environment, memo);
+      if (left === null || right === null) return null;
+      return holds(e.relation, left, right, e.left.size) ? 1n : 0n;
+    }
     case 'operation': {
       const left = memoized(e.left, environment, memo);
       if (left === null) return null;
@@ -304,6 +327,8 @@ export function describeExpression(
       const where = address(e);
       return `[${where === null ? describeExpression(e.address, address) : where.toString(16)}]`;
     }
+    case 'truth':
+      return `(${describeExpression(e.left, address, 'side')} ${RELATION_TEXT[e.relation]} ${describeExpression(e.right, address, 'side')})`;
     case 'operation': {
       if (e.right === null) {
         if (e.operator === 'trunc') {

@@ -181,11 +181,13 @@ export class SymbolicState {
   subtractFlags(left: Expression, right: Expression, size: Width): void {
     const zero = constant(0n, size);
     const result = operation('sub', left, right, size);
+    // 0 - x overflows for the smallest number alone: how a compiler compares with 80000000.
+    const negated = left.kind === 'constant' && left.value === 0n;
     this.#flags = {
       c: compare('ult', left, right),
       z: compare('eq', left, right),
       s: compare('slt', result, zero),
-      o: unknownCondition('overflow'),
+      o: negated ? compare('eq', right, constant(1n << BigInt(size * 8 - 1), size)) : unknownCondition('overflow'),
       p: unknownCondition('parity'),
       compared: { left, right },
       result,

@@ -1,6 +1,6 @@
 import { registerPart } from '../execute/state.ts';
 import type { Instruction, Operand } from '../instruction.ts';
-import { type Condition, compare } from './condition.ts';
+import { type Condition, compare, truthOf } from './condition.ts';
 import { constant, type Expression, type Operator, operation, unknown, type Width } from './expression.ts';
 import { type SymbolicState, widthOf } from './symbolic-state.ts';
 
@@ -168,6 +168,19 @@ export function stepSymbolic(state: SymbolicState, instruction: Instruction): vo
     case 'call':
       callClobbers(state);
       return;
+    case 'sbb':
+      // The carry as a mask: `lock bts; sbb eax,eax; test eax,eax`.
+      if (a?.kind === 'register' && b?.kind === 'register' && a.register === b.register && size) {
+        const mask = operation('sub', constant(0n, size), truthOf(state.test('b'), size), size);
+        state.forgetFlags('the result of sbb');
+        state.write(a, mask, at);
+        return;
+      }
+      break;
+  }
+  if (mnemonic.startsWith('set') && instruction.condition !== null && a) {
+    state.write(a, truthOf(state.test(instruction.condition), 1), at);
+    return;
   }
   if (isInert(instruction)) return;
   forget(state, instruction);

@@ -66,6 +66,8 @@ export interface LoopView {
     readonly assumesCalls: boolean;
   };
   readonly stores: number;
+  /** It pauses or has a locked instruction: code that counts on other processors. */
+  readonly awaitsOthers: boolean;
   /** Every way through the loop was followed. */
   readonly complete: boolean;
   /** Does EFLAGS in the context equal what the last test leaves for the captured values? */

@@ -1,7 +1,7 @@
 /** Processors that cannot leave a loop with what the dump holds, and the loop of each. */
 
 import { type Va, va, vaAdd } from '@dumpscope/core';
-import { type CpuState, findLoopAround, type LoopAround, run } from '@dumpscope/cpu';
+import { type CpuState, findLoopAround, type Loop, type LoopAround, run } from '@dumpscope/cpu';
 import type { Frame, Processor, Registers, Target } from '@dumpscope/debugger';
 import { type Diagnosis, defineFact, type FactKey } from '../engine/diagnosis.ts';
 import type { Waiter } from '../locks/holder-place.ts';
@@ -106,18 +106,20 @@ function examine(
     // Behind a trap frame other code was interrupted: its loops are no callers of this one.
     if (frame.index > 0 && trace.frames[frame.index - 1]?.trapFrame != null) break;
     const around = loopAround(target, frame);
+    if (around === null) continue;
     const state =
-      around === null
-        ? null
-        : frame.index === 0
-          ? registers
-          : (returnedTo(target, processor, registers, frame) ?? { ...frame.registers, pc: around.pc });
-    for (let loop = around?.loop ?? null; around !== null && state !== null && loop !== null; loop = loop.parent) {
-      const view = viewLoop(target, around, loop, frame, state, processor.prcb);
-      if (view === null) continue;
-      if (view.shape === 'time-wait') stall ??= view;
-      else if (holds(view)) return { sites: [{ waiter, loop: view }] };
-      else if (view.execution.end === 'exit') stall = null;
+      frame.index === 0
+        ? registers
+        : (returnedTo(target, processor, registers, frame) ?? { ...frame.registers, pc: around.pc });
+    const view = (loop: Loop): LoopView | null => viewLoop(target, around, loop, frame, state, processor.prcb);
+    for (let loop = around.loop; loop !== null; loop = loop.parent) {
+      const found = view(loop);
+      if (found === null) continue;
+      if (found.shape === 'time-wait') stall ??= found;
+      else if (holds(found)) {
+        const closed = found.execution.end === 'exit' ? closedAround(loop, view) : null;
+        return { sites: [{ waiter, loop: closed ?? found }] };
+      } else if (found.execution.end === 'exit') stall = null;
     }
   }
   return { sites: stall === null ? [] : [{ waiter, loop: stall }] };
@@ -141,6 +143,15 @@ function returnedTo(target: Target, processor: Processor, registers: Registers, 
   // The same function may be further out, too: only this frame's stack pointer makes it this frame.
   if (state.pc !== frame.pc || sp === undefined || sp !== frame.sp) return null;
   return { ...registers, values: state.registers, pc: frame.pc, sp: va(sp), flags: null, source: 'executed' };
+}
+
+/** What leaves an inner loop may come straight back: the smallest loop around it that is never left. */
+function closedAround(inner: Loop, view: (loop: Loop) => LoopView | null): LoopView | null {
+  for (let outer = inner.parent; outer !== null; outer = outer.parent) {
+    const found = view(outer);
+    if (found !== null && found.execution.end === 'cycle' && !found.execution.assumesCalls) return found;
+  }
+  return null;
 }
 
 /** Worth a judgement: a wait for a lock, or nothing shows that the loop ends by itself. */

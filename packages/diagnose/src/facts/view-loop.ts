@@ -43,6 +43,7 @@ export function viewLoop(
     lockCell: lockCellOf(target, analysis.protocol),
     execution: viewExecution(target, analysis),
     stores: analysis.stores.length,
+    awaitsOthers: loop.instructions.some(({ mnemonic, lock }) => lock || mnemonic === 'pause'),
     complete: analysis.complete,
     flags: witnessText(analysis),
   };

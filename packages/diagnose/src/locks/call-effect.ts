@@ -88,6 +88,8 @@ function sameRegister(full: string, part: string): boolean {
 function calleeOf(scope: ResolveScope, instruction: Instruction): bigint | 'unreadable' | null {
   if (instruction.target !== null) return instruction.target;
   const operand = instruction.operands[0];
+  // `mov rdi,[__imp_X]`, then `call rdi` more than once.
+  if (operand?.kind === 'register') return resolveBefore(scope, instruction, operand.register)?.value ?? null;
   if (operand?.kind !== 'memory') return null;
   // `call [__imp_X]`: the import slot is a constant address.
   if (operand.base !== null && !operand.ripRelative) return null;

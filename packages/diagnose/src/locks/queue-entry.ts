@@ -142,18 +142,49 @@ function findLinksTo(
     }
   }
   const scan = scanForPair(target, stacks, own, lock);
-  for (const hit of scan.hits) note(hit, 'stack scan');
+  const saved = savedRegisters(target);
+  // Neighbouring registers of a trap frame may hold what an entry holds: on x64 the waiter's own RCX and RDX do.
+  for (const hit of scan.hits) if (!saved.some(([low, high]) => hit >= low && hit < high)) note(hit, 'stack scan');
   for (const slot of lockQueueSlots(target))
     if (target.memory.pointer(slot.address) === own)
       note(slot.address, `PRCB ${slot.processor} LockQueue[${slot.index}]`);
-  const entries = [...found].map(([address, foundBy]) => readEntry(target, stacks, address, foundBy));
+  const entries = [...found]
+    .map(([address, foundBy]) => readEntry(target, stacks, address, foundBy))
+    // Whoever waits has not returned: WAIT below a stack's live part is a spilled register or the past.
+    .filter((entry) => !(isDead(entry) && waits(entry, lock)));
   // An intact Lock field outranks how the entry was found.
   const intact = (entry: QueueEntry): number =>
     entry.lockField !== null && lockOf(target, entry.lockField) === lock ? 0 : 1;
+  // The past keeps entries that linked to this address; a live one outranks it.
+  const dead = (entry: QueueEntry): number => (isDead(entry) ? 1 : 0);
   entries.sort(
-    (a, b) => intact(a) - intact(b) || b.foundBy.length - a.foundBy.length || (a.address < b.address ? -1 : 1),
+    (a, b) =>
+      intact(a) - intact(b) ||
+      dead(a) - dead(b) ||
+      b.foundBy.length - a.foundBy.length ||
+      (a.address < b.address ? -1 : 1),
   );
   return { entries, coverage: scan.coverage };
+
+  function waits(entry: QueueEntry, of: bigint): boolean {
+    return entry.lockField !== null && lockOf(target, entry.lockField) === of && (entry.lockField & WAIT) !== 0n;
+  }
+}
+
+function isDead(entry: QueueEntry): boolean {
+  return entry.stack !== null && entry.stack.liveFrom !== null && entry.address < entry.stack.liveFrom;
+}
+
+/** Bytes of KTRAP_FRAME: 8c on x86, 190 on x64 and as much or more on ARM64. */
+const TRAP_FRAME = { x86: 0x8cn, x64: 0x190n, arm64: 0x190n } as const;
+
+/** Trap frames through which the processors' interrupted code was found. */
+function savedRegisters(target: Target): (readonly [bigint, bigint])[] {
+  return target.processors.flatMap(({ interrupted }) =>
+    interrupted?.address == null || !interrupted.source.startsWith('trap frame')
+      ? []
+      : [[interrupted.address, interrupted.address + TRAP_FRAME[interrupted.arch]] as const],
+  );
 }
 
 function readEntry(

@@ -17,12 +17,19 @@ export function judgeLoop(diagnosis: Diagnosis, site: SpinSite, evidence: Eviden
   const start = address(target, loop.start);
   // A loop that looks at cells and changes none of them repeats its state by nature: that is a wait, not an endless walk.
   // What else it stores (a counter of its turns) decides nothing.
+  const walks = loop.shape === 'walk' || loop.shape === 'counter';
+  // Where the code itself counts on others, a state that repeats for now is no proof that it always will.
   const waits =
-    loop.exits.length > 0 &&
-    loop.exits.every(
-      (exit) =>
-        exit.invariant && exit.cells.length > 0 && exit.taken !== true && (loop.stores === 0 || !exit.mayBeStored),
-    );
+    (loop.execution.end === 'cycle' &&
+      !loop.execution.assumesCalls &&
+      loop.awaitsOthers &&
+      !walks &&
+      loop.exits.length > 0) ||
+    (loop.exits.length > 0 &&
+      loop.exits.every(
+        (exit) =>
+          exit.invariant && exit.cells.length > 0 && exit.taken !== true && (loop.stores === 0 || !exit.mayBeStored),
+      ));
   // A loop that calls on what cannot be followed may be the main loop of a worker: only its waits are known.
   if (loop.execution.end === 'cycle' && !loop.execution.assumesCalls && !waits) {
     evidence.fact(
@@ -77,7 +84,7 @@ export function judgeLoop(diagnosis: Diagnosis, site: SpinSite, evidence: Eviden
     ...base,
     verdict: 'undetermined',
     confidence: 'likely',
-    why: `The loop at ${start} ends only when somebody else changes ${list(cells.map((cell) => address(target, cell.address)))}; who does that is not known: no lock could be recognised there.`,
+    why: `The loop at ${start} ends only when somebody else changes ${cells.length === 0 ? 'what it reads' : list(cells.map((cell) => address(target, cell.address)))}; who does that is not known: no lock could be recognised there.`,
     assumptions: [],
     wouldChange: cells.map((cell) => `another value at ${address(target, cell.address)}`),
   };

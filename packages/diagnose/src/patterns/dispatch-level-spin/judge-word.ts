@@ -32,8 +32,9 @@ export function judgeWord(diagnosis: Diagnosis, site: SpinSite, cell: WaitCell, 
     };
   }
   evidence.memory(`the lock word is 0x${cell.value.toString(16)}`, 'true', cell.address, cell.size);
-  const open = site.loop.exits.filter((exit) => exit.taken === true);
-  if (open.length > 0 && !open.some((exit) => exit.cells.every((read) => read.address === cell.address))) {
+  const open = site.loop.execution.end === 'cycle' ? [] : site.loop.exits.filter((exit) => exit.taken === true);
+  const free = cell.value === 0n;
+  if (!free && open.length > 0 && !open.some((exit) => exit.cells.every((read) => read.address === cell.address))) {
     return {
       ...base,
       verdict: 'undetermined',
@@ -43,7 +44,7 @@ export function judgeWord(diagnosis: Diagnosis, site: SpinSite, cell: WaitCell, 
       wouldChange: [`the code behind ${list(open.slice(0, 4).map((exit) => address(target, exit.branch)))}`],
     };
   }
-  if (open.length > 0) {
+  if (free || open.length > 0) {
     return {
       ...base,
       verdict: 'transient',
