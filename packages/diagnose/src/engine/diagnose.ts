@@ -51,10 +51,11 @@ const symptomPatterns: ReadonlySet<string> = new Set([
   'waiting-thread-time',
   'suspended-thread',
   'blocked-thread',
+  'missing-thread',
 ]);
 
 /** Verdicts of symptom patterns that explain what others wait for. */
-const causes: ReadonlySet<string> = new Set(['blocks-others']);
+const causes: ReadonlySet<string> = new Set(['blocks-others', 'orphaned-owner']);
 
 const contextPatterns: ReadonlySet<string> = new Set([
   'manual-dump',

@@ -13,6 +13,7 @@ import { idleSystem } from './idle-system/rule.ts';
 import { inconsistentDump } from './inconsistent-dump/rule.ts';
 import { invalidPointer } from './invalid-pointer/rule.ts';
 import { manualDump } from './manual-dump/rule.ts';
+import { missingThread } from './missing-thread/rule.ts';
 import { nullPointer } from './null-pointer/rule.ts';
 import { passiveThread } from './passive-thread/rule.ts';
 import { spikingThread } from './spiking-thread/rule.ts';
@@ -44,6 +45,7 @@ export const patterns: readonly Pattern[] = [
   dpcBlockage,
   highContention,
   busySystem,
+  missingThread,
   suspendedThread,
   blockedThread,
   waitingThreadTime,

@@ -106,7 +106,9 @@ function writeProcess(m: Machine, process: ForgedProcess): void {
   w.set(type, at, 'InheritedFromUniqueProcessId', m.valueOr(spec.parent, 0n, `${where}.parent`));
   w.set(type, at, 'Pcb.BasePriority', 8);
   w.any(type, at, ['Pcb.QuantumReset', 'Pcb.ThreadQuantum'], 6);
-  w.set(type, at, 'ActiveThreads', process.threads.length);
+  // A thread that begins to exit is discounted; it stays on the list until its object goes.
+  const alive = process.threads.filter(({ spec: thread }) => thread.state !== 'terminated');
+  w.set(type, at, 'ActiveThreads', alive.length);
   w.set(type, at, 'ExitStatus', 0x103);
   w.set(type, at, 'Peb', m.valueOr(spec.peb, 0n, `${where}.peb`));
   w.set(type, at, 'DeviceMap', m.valueOr(spec.deviceMap, 0n, `${where}.deviceMap`));

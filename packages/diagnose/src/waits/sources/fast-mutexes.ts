@@ -38,7 +38,7 @@ export const fastMutexes: EdgeSource = defineEdgeSource({
         threads ??= new Set(target.threads().map(({ address }) => address));
         found = recognise(builder, block, threads);
         known.set(block.object, found);
-        if (found !== null) addOwner(builder, found, threads);
+        if (found !== null) addOwner(builder, found);
       }
       if (found !== null) claim(builder, wait, block, found);
     }
@@ -103,7 +103,7 @@ function claim(builder: WaitGraphBuilder, wait: ThreadWait, block: WaitBlock, fo
   });
 }
 
-function addOwner(builder: WaitGraphBuilder, found: Recognised, threads: ReadonlySet<bigint>): void {
+function addOwner(builder: WaitGraphBuilder, found: Recognised): void {
   const { target } = builder.diagnosis;
   const { mutex } = found;
   const at = new Structure(target, mutex.type, mutex.address).addressOf('Owner') ?? null;
@@ -114,15 +114,10 @@ function addOwner(builder: WaitGraphBuilder, found: Recognised, threads: Readonl
   }
   const thread = target.thread(mutex.owner);
   const gone = !isThread(target, mutex.owner) || thread?.state === THREAD_STATE.terminated;
-  const listed = threads.has(mutex.owner);
   const text = argument(target, mutex.owner);
-  const to: GraphNode =
-    gone && !listed
-      ? { kind: 'unknown', id: `thread ${mutex.owner.toString(16)}`, label: `thread ${text}, which is no more` }
-      : { kind: 'thread', address: mutex.owner };
   builder.add({
     from: found.node,
-    to,
+    to: { kind: 'thread', address: mutex.owner },
     relation: 'owned-by',
     certainty: found.certainty,
     combination: 'all',
