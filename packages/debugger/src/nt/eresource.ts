@@ -10,8 +10,8 @@ import { type Va, va } from '@dumpscope/core';
 import type { Target } from '../target/model.ts';
 import { type ListEnd, Structure, walkList } from './structure.ts';
 
-const MAX_OWNERS = 4096;
-const MAX_WAITERS = 4096;
+const MAX_OWNERS = 65_536;
+const MAX_WAITERS = 65_536;
 const MAX_RESOURCES = 200_000;
 /** ERESOURCE.Flag: ResourceOwnedExclusive. */
 const EXCLUSIVE = 0x80;
@@ -157,8 +157,7 @@ function chainEntry(target: Target, address: bigint): { readonly thread: Va; rea
   const entry = new Structure(target, '_KWAIT_CHAIN_ENTRY', address);
   const event = entry.addressOf('Event');
   if (event === undefined) return null;
-  const block = waitersOn(target, event, 'shared')[0];
-  const thread = entry.has('Thread') ? entry.value('Thread') : block?.thread;
+  const thread = entry.has('Thread') ? entry.value('Thread') : waitersOn(target, event, 'shared')[0]?.thread;
   if (thread === undefined || thread === 0n) return null;
   const type = new Structure(target, '_DISPATCHER_HEADER', event).number('Type');
   return type === undefined || (type & 0x7f) > 1 ? null : { thread: va(thread), object: event };

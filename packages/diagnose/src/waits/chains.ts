@@ -26,8 +26,11 @@ export interface WaitChain {
   readonly last: readonly GraphEdge[];
 }
 
-/** Ends of which the waiters are collected; a resource may have thousands of shared owners, each with the same waiters. */
-const MAX_ENDS = 256;
+/**
+ * Vertices that are looked at over all ends: a resource may have thousands of shared owners, each an end with the same
+ * waiters behind it.
+ */
+const MAX_VISITS = 200_000;
 
 /** Chains by their ends, those with most waiters first. Ends inside cycles are left to whoever looks for cycles. */
 export function waitChains(graph: WaitGraph): readonly WaitChain[] {
@@ -35,10 +38,13 @@ export function waitChains(graph: WaitGraph): readonly WaitChain[] {
     node.kind === 'object' && signals.has(node.object) && (graph.vertex(node)?.out.length ?? 0) === 0;
   const pruned = graphOf(graph.edges.filter((edge) => !ownerless(edge.to)));
   const chains: WaitChain[] = [];
+  let visits = 0;
   for (const root of mostAwaited(pruned)) {
     const end = endOf(pruned, root);
     if (end === undefined) continue;
     const vertices = [end, ...pruned.upstream(root)];
+    visits += vertices.length;
+    if (visits > MAX_VISITS && chains.length > 0) break;
     const edges = vertices.flatMap(({ out }) => out).filter((edge) => inside(pruned, vertices, edge));
     const holds = edges.filter(isHold);
     if (holds.length === 0) continue;
@@ -71,17 +77,21 @@ function endOf(graph: WaitGraph, root: number): GraphVertex | undefined {
   );
 }
 
+/** Processors and owners of locks before threads that others wait for to end, of which every system has hundreds. */
 function mostAwaited(graph: WaitGraph): readonly number[] {
-  if (graph.roots.length <= MAX_ENDS) return graph.roots;
-  const weight = (root: number): number =>
-    (graph.components[root] ?? []).reduce((sum, vertex) => sum + vertex.in.length, 0);
-  const held = graph.roots.filter(
-    (root) =>
-      !graph.isCycle(root) &&
-      graph.components[root]?.some((vertex) => vertex.in.some((edge) => isHold(edge) || edge.from.kind !== 'thread')),
-  );
-  return held.sort((a, b) => weight(b) - weight(a)).slice(0, MAX_ENDS);
+  const weight = (root: number): number => {
+    let sum = 0;
+    for (const { node, in: edges } of graph.components[root] ?? []) {
+      if (node.kind === 'processor') sum += LOCK_WEIGHT;
+      for (const edge of edges) sum += edge.relation === 'owned-by' ? LOCK_WEIGHT : 1;
+    }
+    return sum;
+  };
+  const weights = new Map(graph.roots.map((root) => [root, weight(root)]));
+  return [...graph.roots].sort((a, b) => (weights.get(b) ?? 0) - (weights.get(a) ?? 0));
 }
+
+const LOCK_WEIGHT = 0x10000;
 
 function lastWaits(
   edges: readonly GraphEdge[],

@@ -25,6 +25,15 @@ export const deadlock: Pattern = definePattern({
       .map((cycle) => finding(diagnosis, cycle)),
 });
 
+/** A cycle may be as long as there are threads; what is said of it is not. */
+const MAX_EDGES = 64;
+const MAX_THREADS = 16;
+const MAX_NAMED = 6;
+
+function few(texts: readonly string[]): readonly string[] {
+  return texts.length <= MAX_NAMED ? texts : [...texts.slice(0, MAX_NAMED), `${texts.length - MAX_NAMED} more`];
+}
+
 type Verdict = 'self' | 'lock-order' | 'lpc' | 'mixed-objects';
 
 /** What is asked of a thread of another process, and no lock. */
@@ -74,10 +83,10 @@ function assumptionsOf({ target }: Diagnosis, cycle: WaitCycle): string[] {
 function finding(diagnosis: Diagnosis, cycle: WaitCycle): Finding {
   const { target } = diagnosis;
   const evidence = diagnosis.evidence('deadlock');
-  citeEdges(evidence, cycle.edges);
+  citeEdges(evidence, cycle.edges.slice(0, MAX_EDGES));
   const threads = threadsOf(cycle);
   const blame: Finding['blame'][number][] = [];
-  for (const thread of threads) {
+  for (const thread of threads.slice(0, MAX_THREADS)) {
     const { frames, outside, missing } = threadFrames(diagnosis, thread);
     const show = `!thread ${argument(target, thread)}`;
     if (missing !== null)
@@ -101,7 +110,7 @@ function finding(diagnosis: Diagnosis, cycle: WaitCycle): Finding {
   const first = threads[0] ?? null;
   const process = first === null ? null : (target.thread(first)?.owningProcess ?? null);
   const objects = cycle.edges.flatMap(({ to }) => (to.kind === 'object' ? [to] : []));
-  const names = [...new Set(objects.map((object) => nodeText(target, object)))];
+  const names = few([...new Set(objects.map((object) => nodeText(target, object)))]);
   return {
     ...blankFinding(
       'deadlock',
@@ -132,7 +141,7 @@ function finding(diagnosis: Diagnosis, cycle: WaitCycle): Finding {
     assumptions: assumptionsOf(diagnosis, cycle),
     wouldChange: wouldChange(cycle),
     downstream: downstream.lines,
-    picture: graphPicture(target, [...cycle.edges, ...downstream.edges]),
+    picture: graphPicture(target, [...cycle.edges, ...downstream.edges].slice(0, MAX_EDGES)),
   };
 }
 
@@ -149,7 +158,7 @@ function story({ target }: Diagnosis, cycle: WaitCycle): string {
     else if (edge.from.kind === 'processor') parts.push(`processor ${edge.from.number} ${edgeText(target, edge)}`);
     else parts[parts.length - 1] = `${parts.at(-1) ?? ''}, which ${edgeText(target, edge)}`;
   }
-  const text = parts.join('; ');
+  const text = few(parts).join('; ');
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }
 

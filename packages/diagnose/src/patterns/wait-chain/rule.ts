@@ -9,7 +9,7 @@ import type { Confidence, Finding } from '../../report/report.ts';
 import { type WaitChain, waitChains } from '../../waits/chains.ts';
 import { citeEdges } from '../../waits/cite.ts';
 import { type EndState, endState } from '../../waits/end-state.ts';
-import type { GraphNode, ObjectKind } from '../../waits/node.ts';
+import { type GraphNode, keyOf, type ObjectKind } from '../../waits/node.ts';
 import type { GraphEdge } from '../../waits/wait-edge.ts';
 import { waitGraph } from '../../waits/wait-graph.ts';
 import { edgeText, nodeText, threadText } from '../../waits/words.ts';
@@ -18,6 +18,7 @@ import { type Weight, weigh } from './weigh.ts';
 /** Chains beyond this are counted in the last one's summary. */
 const MAX_CHAINS = 12;
 const MAX_POSSIBLE = 4;
+const MAX_OTHERS = 4;
 const MAX_NAMED = 16;
 const MAX_EDGES = 40;
 const MAX_CITED = 24;
@@ -35,13 +36,33 @@ export const waitChain: Pattern = definePattern({
       return weight === null ? [] : [{ chain, end, weight }];
     });
     weighed.sort((a, b) => order.indexOf(a.weight.confidence) - order.indexOf(b.weight.confidence));
-    const vague = weighed.findIndex(({ weight }) => weight.confidence === 'possible');
-    const shown = weighed.slice(0, vague < 0 ? MAX_CHAINS : Math.min(MAX_CHAINS, vague + MAX_POSSIBLE));
-    return shown.map(({ chain, end, weight }, index) =>
-      finding(diagnosis, chain, end, weight, index === shown.length - 1 ? weighed.length - shown.length : 0),
+    const groups = byObject(weighed);
+    const vague = groups.findIndex(([first]) => first.weight.confidence === 'possible');
+    const shown = groups.slice(0, vague < 0 ? MAX_CHAINS : Math.min(MAX_CHAINS, vague + MAX_POSSIBLE));
+    return shown.map((group, index) =>
+      finding(diagnosis, group, index === shown.length - 1 ? groups.length - shown.length : 0),
     );
   },
 });
+
+interface Weighed {
+  readonly chain: WaitChain;
+  readonly end: EndState;
+  readonly weight: Weight;
+}
+
+/** Owners of one object are told together, the surest first: its waiters wait for all of them. */
+function byObject(weighed: readonly Weighed[]): readonly (readonly [Weighed, ...Weighed[]])[] {
+  const groups = new Map<string, [Weighed, ...Weighed[]]>();
+  for (const one of weighed) {
+    const object = lastObject(one.chain);
+    const key = keyOf(object ?? one.chain.end);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [one]);
+    else group.push(one);
+  }
+  return [...groups.values()];
+}
 
 /** What the end is waited for: the kind of the object with the most waiters that the last holder keeps. */
 function lastObject(chain: WaitChain): Extract<GraphNode, { kind: 'object' }> | null {
@@ -68,10 +89,13 @@ function verdictOf(kind: ObjectKind | null): string {
   return kind === null ? 'unknown-object' : kind.toLowerCase().replaceAll(' ', '-');
 }
 
-function finding(diagnosis: Diagnosis, chain: WaitChain, end: EndState, weight: Weight, hidden: number): Finding {
+function finding(diagnosis: Diagnosis, [first, ...others]: readonly [Weighed, ...Weighed[]], hidden: number): Finding {
+  const { chain, end, weight } = first;
   const { target } = diagnosis;
   const evidence = diagnosis.evidence('chain');
   const object = lastObject(chain);
+  const name = (one: Weighed): string =>
+    one.chain.holder === null ? nodeText(target, one.chain.end) : `thread ${argument(target, one.chain.holder)}`;
   const holder = chain.holder === null ? nodeText(target, chain.end) : threadText(target, chain.holder);
   if (end.proof !== null) {
     const { claim, address, length, command } = end.proof;
@@ -95,6 +119,12 @@ function finding(diagnosis: Diagnosis, chain: WaitChain, end: EndState, weight: 
       [
         `${capital(holder)} ${end.text}${held.length > 0 ? `; ${owned.length > 0 ? `it holds ${list(held.slice(0, 4))}` : `${list(held.slice(0, 4))} ${held.length === 1 ? 'waits' : 'wait'} for it`}` : ''}.`,
         `${plural(chain.waiters.length, 'thread waits', 'threads wait')} for that, directly or through others: ${story(diagnosis, chain)}`,
+        others.length > 0
+          ? `${plural(others.length, 'other owner keeps', 'other owners keep')} it, too: ${others
+              .slice(0, MAX_OTHERS)
+              .map((other) => `${name(other)} ${other.end.text}`)
+              .join('; ')}${others.length > MAX_OTHERS ? '; …' : ''}.`
+          : '',
         hidden > 0 ? `${plural(hidden, 'other chain')} of no more weight ${hidden === 1 ? 'is' : 'are'} left out.` : '',
       ]
         .filter((part) => part !== '')
