@@ -57,6 +57,11 @@ export interface LoopView {
   readonly shape: LoopShape;
   /** The lock word, where the loop takes it with an atomic instruction. */
   readonly lockCell: WaitCell | null;
+  /** How a reader/writer spin lock is asked for, and what its word says is in the way; null for other loops. */
+  readonly readerWriter: {
+    readonly mode: 'exclusive' | 'shared';
+    readonly waitsFor: 'writer' | 'readers' | 'writer-or-waiting-writer' | null;
+  } | null;
   /** Abstract execution from the captured state: repeats a state, leaves after so many iterations, or is unknown. */
   readonly execution: {
     readonly end: 'cycle' | 'exit' | 'unknown';

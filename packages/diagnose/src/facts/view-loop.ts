@@ -41,6 +41,10 @@ export function viewLoop(
     exits: analysis.exits.map((exit) => viewExit(target, analysis, exit)),
     shape: shapeOf(analysis.protocol),
     lockCell: lockCellOf(target, analysis.protocol),
+    readerWriter:
+      analysis.protocol.kind === 'ex-spin-lock'
+        ? { mode: analysis.protocol.mode, waitsFor: analysis.protocol.waitsFor }
+        : null,
     execution: viewExecution(target, analysis),
     stores: analysis.stores.length,
     awaitsOthers: loop.instructions.some(({ mnemonic, lock }) => lock || mnemonic === 'pause'),

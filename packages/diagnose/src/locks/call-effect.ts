@@ -131,6 +131,8 @@ const SCRATCH_PREDECESSOR = 0x6ffb_8000n;
 /** No level that a kernel saves. */
 const STALE = 0xa5a5_a5a5n;
 const MAX_STEPS = 4000;
+/** EX_SPIN_LOCK held exclusively. */
+const WRITER = 0x8000_0000n;
 
 const known = new WeakMap<Target, Map<string, LockEffect>>();
 
@@ -166,6 +168,8 @@ function execute(target: Target, callee: bigint, roles: string): LockEffect {
   if (free.word !== null && free.word !== 0n) return 'acquires';
   const held = trial(target, callee, roles, queued ? SCRATCH_HANDLE : 1n, queued);
   if (held.word === 0n) return 'releases';
+  // A reader/writer spin lock held by a writer: its release may clear no more than bit 31.
+  if (!queued && trial(target, callee, roles, WRITER, queued).word === 0n) return 'releases';
   if (free.unreadable || held.unreadable) return 'unreadable';
   return free.word === null || held.word === null ? 'unknown' : 'none';
 }

@@ -2,6 +2,8 @@
 import type { Diagnosis } from '../../engine/diagnosis.ts';
 import type { Evidence } from '../../engine/evidence.ts';
 import { address, list } from '../../engine/words.ts';
+import type { WaitCell } from '../../facts/loop-view.ts';
+import { pageCaching } from '../../facts/page-caching.ts';
 import type { SpinSite } from '../../facts/spin-sites.ts';
 import type { Judgement } from './judgement.ts';
 
@@ -59,17 +61,8 @@ export function judgeLoop(diagnosis: Diagnosis, site: SpinSite, evidence: Eviden
   const cells = loop.exits.flatMap((exit) => exit.cells);
   const missing = cells.filter((cell) => cell.value === null);
   for (const cell of cells) evidence.memory(`the loop waits for this cell`, 'true', cell.address, cell.size);
-  const device = missing.find((cell) => outsideRam(diagnosis, cell.address) === true);
-  if (device !== undefined) {
-    return {
-      ...base,
-      verdict: 'device-poll',
-      confidence: 'likely',
-      why: `The loop at ${start} polls ${address(target, device.address)}, which is mapped to a physical address outside the machine's memory: a device register that never showed what the loop waits for.`,
-      assumptions: ['the physical memory runs of the dump header are complete'],
-      wouldChange: ['the device answering'],
-    };
-  }
+  const device = devicePoll(diagnosis, cells, start, evidence);
+  if (device !== null) return { ...base, ...device };
   if (missing.length > 0) {
     return {
       ...base,
@@ -90,13 +83,53 @@ export function judgeLoop(diagnosis: Diagnosis, site: SpinSite, evidence: Eviden
   };
 }
 
-/** True where the cell's page is present in the page tables but lies outside every run of physical memory. */
-function outsideRam(diagnosis: Diagnosis, cell: bigint): boolean | null {
+/**
+ * A cell that no program keeps: its page lies outside every run of physical memory, or is mapped uncached. Null where the
+ * page is ordinary memory, or nothing tells.
+ */
+function devicePoll(
+  diagnosis: Diagnosis,
+  cells: readonly WaitCell[],
+  start: string,
+  evidence: Evidence,
+): Pick<Judgement, 'verdict' | 'confidence' | 'why' | 'assumptions' | 'wouldChange'> | null {
   const { target } = diagnosis;
+  for (const cell of cells) {
+    const caching = pageCaching(target, cell.address);
+    if (caching === null) continue;
+    const outside = outsideRam(diagnosis, caching.physical);
+    if (outside !== true && caching.kind === 'cached') continue;
+    const where = address(target, cell.address);
+    evidence.fact(
+      `${where} is mapped to physical ${caching.physical.toString(16)}, ${caching.kind} (its ${caching.level} is ${caching.entry.toString(16)})${outside === null ? '' : outside ? ', outside the memory that the dump header lists' : ', inside the memory that the dump header lists'}`,
+      'true',
+      `!pte ${cell.address.toString(16)}`,
+      'page tables and physical memory runs',
+    );
+    const change = ['the device answering', `another value at ${where}`];
+    if (outside === true)
+      return {
+        verdict: 'device-poll',
+        confidence: caching.kind === 'cached' ? 'likely' : 'strong',
+        why: `The loop at ${start} polls ${where}, which is mapped to a physical address outside the machine's memory${caching.kind === 'cached' ? '' : `, ${caching.kind}`}: a device register that never showed what the loop waits for.`,
+        assumptions: ['the physical memory runs of the dump header are complete'],
+        wouldChange: change,
+      };
+    return {
+      verdict: 'device-poll',
+      confidence: 'possible',
+      why: `The loop at ${start} polls ${where}, which is mapped ${caching.kind}: memory that a device writes, or one of its registers. It never showed what the loop waits for.`,
+      assumptions: ['nobody but a device writes memory that is mapped so'],
+      wouldChange: change,
+    };
+  }
+  return null;
+}
+
+/** True where no run of the header holds the page; null where the header lists none. */
+function outsideRam({ target }: Diagnosis, physical: bigint): boolean | null {
   const runs = target.dump.header.physicalMemoryBlock?.runs ?? [];
-  const gap = target.memory.gap(cell, 1);
-  if (gap === null || gap.reason.kind !== 'not-in-dump' || gap.reason.pa === undefined || runs.length === 0)
-    return null;
-  const pfn = Math.floor(gap.reason.pa / 0x1000);
+  if (runs.length === 0) return null;
+  const pfn = Number(physical >> 12n);
   return !runs.some((run) => pfn >= run.basePage && pfn < run.basePage + run.pageCount);
 }

@@ -6,6 +6,7 @@ import type { WaitCell } from '../../facts/loop-view.ts';
 import { isStuck, type SpinSite, spinSites } from '../../facts/spin-sites.ts';
 import { findHolders, type Holder, type HolderSearch, sawEverything } from '../../locks/holders.ts';
 import { type LockPlace, lockPlace } from '../../locks/lock-place.ts';
+import { corruptCount, judgeReaders } from './judge-shared.ts';
 import { busyElsewhere, byHoldersState, type Judgement } from './judgement.ts';
 
 export function judgeWord(diagnosis: Diagnosis, site: SpinSite, cell: WaitCell, evidence: Evidence): Judgement {
@@ -54,6 +55,8 @@ export function judgeWord(diagnosis: Diagnosis, site: SpinSite, cell: WaitCell, 
       wouldChange: [`a held lock word at ${where}`],
     };
   }
+  const corrupt = site.loop.readerWriter === null ? null : corruptCount(diagnosis, cell.value, base, where);
+  if (corrupt !== null) return corrupt;
   if (!legalWord(site, cell.value, target.pointerSize)) {
     return {
       ...base,
@@ -71,7 +74,13 @@ export function judgeWord(diagnosis: Diagnosis, site: SpinSite, cell: WaitCell, 
     '!running -t; !stacks',
     'must-hold analysis of the code of every frame',
   );
-  const holder = search.holders.find((h) => h.held === 'on-all-paths') ?? search.holders[0];
+  const self = search.holders.some((holder) => holder.by === 'self');
+  const readers = self ? null : judgeReaders(diagnosis, site, cell, search, base, evidence);
+  if (readers !== null) return readers;
+  const holder =
+    search.holders.find((h) => h.by === 'self' && h.held === 'on-all-paths') ??
+    search.holders.find((h) => h.held === 'on-all-paths') ??
+    search.holders[0];
   if (holder === undefined)
     return place.gone ? lostMemory(base, where, place, null) : nobody(diagnosis, site, search, base, where);
   return held(diagnosis, site, cell, holder, base, evidence);

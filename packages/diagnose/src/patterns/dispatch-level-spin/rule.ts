@@ -103,12 +103,14 @@ function judge(diagnosis: Diagnosis, site: SpinSite): Finding | null {
   const where = loopName(diagnosis, site);
   const number = waiter.processor.number;
   const never = judgement.verdict !== 'transient' && judgement.verdict !== 'undetermined';
+  // Somebody who can go on may still end these.
+  const may = judgement.verdict === 'held-elsewhere' || judgement.verdict === 'reader-writer-convoy';
   const lockText =
     judgement.lock === null
       ? ''
       : ` The ${judgement.lock.kind} is ${address(target, judgement.lock.address)}${container === null ? '' : `, embedded at +0x${container.offset.toString(16)} of an object at ${address(target, container.object)}`}${place === null || place.kind === 'other' ? '' : `; it lies ${place.text}`}.`;
   const summary = [
-    `Processor ${number} ${never ? 'cannot leave' : 'was stopped in'} the ${numbers[loop.instructionCount] ?? loop.instructionCount}-instruction loop at ${where}.`,
+    `Processor ${number} ${may ? 'waits in' : never ? 'cannot leave' : 'was stopped in'} the ${numbers[loop.instructionCount] ?? loop.instructionCount}-instruction loop at ${where}.`,
     exitText(loop),
     lockText.trim(),
     judgement.why,
@@ -125,7 +127,7 @@ function judge(diagnosis: Diagnosis, site: SpinSite): Finding | null {
       'dispatch-level-spin',
       judgement.verdict,
       judgement.confidence,
-      `Processor ${number} ${never ? 'spins for ever' : 'spins'} at ${where}: ${judgement.verdict}`,
+      `Processor ${number} ${never && !may ? 'spins for ever' : 'spins'} at ${where}: ${judgement.verdict}`,
       summary,
     ),
     processor: number,
