@@ -54,9 +54,12 @@ function exercise(lib, kind, bytes) {
       for (const rows of ['streams', 'publics', 'types', 'fpo', 'lines']) lib.pdbRows(pdb, rows);
       const info = pdb.debugInfo();
       for (let rva = 0; rva < 0x8000; rva += 0x7b) {
-        info.symbols.nearest(rva);
+        const symbol = info.symbols.nearest(rva);
         info.frameRecord(rva);
         info.line(rva);
+        info.inlineFrames(rva);
+        info.locals(rva);
+        if (symbol !== undefined) info.symbolType(symbol);
       }
     } else if (kind === 'image') {
       const image = new lib.ImageFile(bytes, 'mutant.dll');

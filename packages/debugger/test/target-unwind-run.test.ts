@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { Memory, va } from '@dumpscope/core';
 import { createDisassembler, type Instruction } from '@dumpscope/cpu';
 import { ImageFile, listRuntimeFunctions } from '@dumpscope/symbols';
@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { FunctionTable } from '../src/unwind/function-table.ts';
 import { unwindX64 } from '../src/unwind/x64-unwind.ts';
 import { readUnwindInfo } from '../src/unwind/x64-unwind-info.ts';
-import { fakePorts, SparseMemory, shared } from './target-support.ts';
+import { fakePorts, here, SparseMemory, shared } from './target-support.ts';
 
 /**
  * The prologues and epilogues of real functions are acted out instruction by instruction; at each of them unwinding must
@@ -109,11 +109,22 @@ function run(machine: Machine, instruction: Instruction): boolean {
   return true;
 }
 
-const images = ['breakpad-dump_syms_regtest64.exe', 'rizin-xcpt4-x64.exe', 'syzygy-test_types_x64.dll', 'samply'];
+const pdbs = join(shared ?? '/nowhere', 'symbols', 'pdb');
+const nodePty = join(
+  process.env['DUMPSCOPE_NODE_PTY'] ?? join(here, '..', '..', '..', 'node_modules', 'node-pty'),
+  'prebuilds',
+  'win32-x64',
+);
+const images = [
+  ...['breakpad-dump_syms_regtest64.exe', 'rizin-xcpt4-x64.exe', 'syzygy-test_types_x64.dll'].map((n) => join(pdbs, n)),
+  ...['conpty.node', 'pty.node', 'winpty-agent.exe', 'winpty.dll', 'conpty/OpenConsole.exe', 'conpty/conpty.dll'].map(
+    (n) => join(nodePty, n),
+  ),
+].filter((path) => existsSync(path));
+if (images.length < 9) console.log('skipped: not every image of ../shared and of node-pty is there');
 
-describe.skipIf(shared === null)('prologues and epilogues acted out', () => {
-  it.each(images.slice(0, 3))('%s', (name) => {
-    const path = join(shared ?? '', 'symbols', 'pdb', name);
+describe.skipIf(images.length === 0)('prologues and epilogues acted out', () => {
+  it.each(images.map((path) => [basename(path), path]))('%s', (name, path) => {
     const image = new ImageFile(readFileSync(path), name);
     const base = image.pe.headers.imageBase;
     const code = new SparseMemory(8);

@@ -208,6 +208,66 @@ describe('x64 unwind codes', () => {
     expect(body.kind === 'caller' && body.returnSlot).toBe(SP + 0x28n);
   });
 
+  it('acts out an epilogue that lies within a prologue of late saves', () => {
+    // at 4: add rsp,20h; pop rbx; ret; the prologue ends at 30h with a save of rsi
+    const memory = new SparseMemory(8)
+      .put(
+        BASE + BigInt(XDATA),
+        info(0x30, 0, [
+          [0x30, 0x64, 0x08, 0x00],
+          [5, 0x32],
+          [1, 0x30],
+        ]),
+      )
+      .put(BASE + 0x1010n, [0x48, 0x83, 0xc4, 0x20, 0x5b, 0xc3])
+      .u64(SP, 0x99n, RET)
+      .u64(SP + 0x20n, 0x77n, RET + 4n);
+    const atPop = step(memory, 0x14, true);
+    expect(atPop.kind === 'caller' && atPop.registers.get('rip')).toBe(RET);
+    expect(atPop.kind === 'caller' && atPop.registers.get('rbx')).toBe(0x99n);
+    const before = step(memory, 0x10, true);
+    expect(before.kind === 'caller' && before.registers.get('rip')).toBe(RET + 4n);
+  });
+
+  it('takes a jump to a cold chunk of its own function for no epilogue', () => {
+    const own = info(5, 0, [
+      [5, 0x32],
+      [1, 0x30],
+    ]);
+    // The chunk at 3000 is chained to the function at 1000; the one at 4000 is a function of its own.
+    const chained = [0x00, 0x10, 0, 0, 0x00, 0x20, 0, 0, 0x00, 0x90, 0, 0];
+    const memory = new SparseMemory(8)
+      .put(BASE + BigInt(XDATA), own)
+      .put(BASE + 0xa000n, info(0, 0, [], 4, 1, chained))
+      .put(BASE + 0xb000n, info(0, 0, []))
+      .put(BASE + 0x1080n, [0xe9, 0x7b, 0x1f, 0, 0])
+      .put(BASE + 0x1090n, [0xe9, 0x6b, 0x2f, 0, 0])
+      .u64(SP, RET + 8n)
+      .u64(SP + 0x20n, 0x77n, RET + 4n);
+    const chunk = (begin: number, unwindData: number): FunctionLookup => ({
+      kind: 'entry',
+      imageBase: va(BASE),
+      begin,
+      end: begin + 0x1000,
+      unwindData,
+    });
+    const at = (offset: number) =>
+      unwindX64(
+        fakePorts({
+          memory,
+          code: [[BASE, BASE + 0x8000n]],
+          lookup: (pc) => (pc >= BASE + 0x4000n ? chunk(0x4000, 0xb000) : chunk(0x3000, 0xa000)),
+        }),
+        entry(),
+        registerMap({ rip: BASE + 0x1000n + BigInt(offset), rsp: SP }),
+        true,
+      );
+    const cold = at(0x80);
+    expect(cold.kind === 'caller' && cold.registers.get('rip')).toBe(RET + 4n);
+    const tail = at(0x90);
+    expect(tail.kind === 'caller' && tail.registers.get('rip')).toBe(RET + 8n);
+  });
+
   it('says what could not be read', () => {
     const memory = new SparseMemory(8).put(BASE + BigInt(XDATA), info(4, 0, [[4, 0x42]]));
     expect(step(memory, 0x40, false)).toMatchObject({ kind: 'end', reason: 'unreadable' });

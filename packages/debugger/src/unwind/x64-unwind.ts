@@ -91,6 +91,30 @@ function frameBase(info: UnwindInfo, values: RegisterMap, sp: bigint, offset: nu
   return base === undefined ? null : wrap(base - BigInt(info.frameOffset));
 }
 
+/** The function that an entry belongs to: the begin at the end of its chain; null where that cannot be read. */
+function primaryOf(ports: UnwindPorts, entry: Entry): number | null {
+  let { begin, unwindData } = entry;
+  for (let depth = 0; depth <= MAX_CHAIN && (unwindData & 1) === 0; depth++) {
+    const info = unwindInfoOf(ports, entry.imageBase, unwindData);
+    if (typeof info === 'string') return null;
+    if (info.chained === null) return begin;
+    ({ begin, unwindData } = info.chained);
+  }
+  return null;
+}
+
+/** Whether a jump out of this piece leads into another piece of the same function: a cold chunk, no tail call. */
+function isSameFunction(ports: UnwindPorts, entry: Entry, target: number): boolean {
+  const other = ports.lookup(wrap(entry.imageBase + BigInt(target)));
+  if (other.kind !== 'entry') return false;
+  const own = primaryOf(ports, entry);
+  return own !== null && own === primaryOf(ports, other);
+}
+
+function unwindInfoOf(ports: UnwindPorts, imageBase: Entry['imageBase'], rva: number): UnwindInfo | string {
+  return ports.unwindInfo?.(imageBase, rva) ?? readUnwindInfo(ports.memory, imageBase, rva);
+}
+
 /** In version 1 code, whether pc is inside an epilogue is read from the instructions. */
 function actOutEpilogue(ports: UnwindPorts, entry: Entry, info: UnwindInfo, pc: bigint, state: Undo): boolean {
   // Triage dumps hold code in fragments: whatever is there up to 64 bytes.
@@ -100,7 +124,8 @@ function actOutEpilogue(ports: UnwindPorts, entry: Entry, info: UnwindInfo, pc: 
   const actions = parseEpilogue(bytes, info.frameRegister, (offset) => {
     const target = at + offset;
     // A jump to the function's own first byte is recursion by tail call.
-    return target < entry.begin || target >= entry.end || (target === entry.begin && info.chained === null);
+    if (target >= entry.begin && target < entry.end) return target === entry.begin && info.chained === null;
+    return !isSameFunction(ports, entry, target);
   });
   if (actions === null) return false;
   const values: RegisterMap = new Map(state.values);
@@ -144,9 +169,7 @@ export function unwindX64(ports: UnwindPorts, entry: Entry, registers: RegisterM
   for (let depth = 0; ; depth++) {
     if (depth > MAX_CHAIN)
       return { kind: 'end', reason: 'bad-unwind-data', text: 'the chain of unwind data does not end' };
-    const info =
-      ports.unwindInfo?.(entry.imageBase, current.unwindData) ??
-      readUnwindInfo(ports.memory, entry.imageBase, current.unwindData);
+    const info = unwindInfoOf(ports, entry.imageBase, current.unwindData);
     if (typeof info === 'string')
       return { kind: 'end', reason: info.includes('cannot be read') ? 'unreadable' : 'bad-unwind-data', text: info };
     const frame = frameBase(info, state.values, state.sp, offset, depth > 0);
@@ -156,7 +179,9 @@ export function unwindX64(ports: UnwindPorts, entry: Entry, registers: RegisterM
         reason: 'unreadable',
         text: `the frame register ${x64RegisterNames[info.frameRegister]} is not known`,
       };
-    if (depth === 0 && interrupted && offset >= info.prologSize && actOutEpilogue(ports, entry, info, pc, state)) break;
+    // Compilers that save registers late (shrink-wrapping) put early returns, epilogue and all, before the prologue's end:
+    // seen in OpenConsole.exe, whose prologue of 6a bytes holds one.
+    if (depth === 0 && interrupted && actOutEpilogue(ports, entry, info, pc, state)) break;
     const trouble = applyCodes(ports.memory, info, depth === 0 ? offset : 0xff, state, frame);
     if (trouble !== null) return { kind: 'end', reason: 'unreadable', text: trouble };
     if (info.chained === null || state.machineFrame !== null) break;
