@@ -57,6 +57,22 @@ describe('passive threads', () => {
     ).toBeNull();
   });
 
+  it('a worker that owns what others wait for is none that waits for work', () => {
+    const mutant = 'ffffa98500800000';
+    const waiter: Waiter = { path: 'read', object: mutant, type: 2, thread: { waitReason: 6, waitMode: 'user' } };
+    const machine = (owner: string): Scenario => {
+      const base = waitingMachine('x64', '10.0.22000.318', { System: { service: SERVICE }, app: { waiter } });
+      const fields = { 'Header.Type': 2, 'Header.SignalState': 0, OwnerThread: owner };
+      return { ...base, objects: { ...base.objects, mutant: { type: '_KMUTANT', at: mutant, fields } } };
+    };
+    const roles = (owner: string): string[] =>
+      [...new Diagnosis(forgedTarget(machine(owner), { symbols: false })).fact(passiveThreads).values()].map(
+        (passive) => passive.role,
+      );
+    expect(roles('thread(service)')).toEqual([]);
+    expect(roles('thread(waiter)')).toEqual(['driver-worker']);
+  });
+
   it('without the stack, start address and object decide', () => {
     const build = 'x64-10.0.19041-89284d0c';
     const hidden = { fields: { 'Tcb.KernelStackResident': 0 } };

@@ -15,3 +15,9 @@ export function ownedWait(diagnosis: Diagnosis, thread: bigint): GraphEdge | nul
   }
   return null;
 }
+
+/** Others wait for a lock that the thread owns. */
+export function ownsLock(diagnosis: Diagnosis, thread: bigint): boolean {
+  const vertex = diagnosis.fact(waitGraph).vertex({ kind: 'thread', address: thread });
+  return vertex?.in.some(({ relation }) => relation === 'owned-by') === true;
+}

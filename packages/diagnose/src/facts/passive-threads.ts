@@ -7,7 +7,7 @@
  */
 import { type Module, OBJECT_TYPE, type Target, type Thread } from '@dumpscope/debugger';
 import { type Diagnosis, defineFact, type FactKey } from '../engine/diagnosis.ts';
-import { ownedWait } from './owned-waits.ts';
+import { ownedWait, ownsLock } from './owned-waits.ts';
 import { isKernelCode, waitStack } from './wait-stacks.ts';
 import { type WaitingThread, waitingThreads } from './waiting-threads.ts';
 
@@ -69,7 +69,8 @@ function passiveRole(diagnosis: Diagnosis, waiting: WaitingThread): Role | null 
   const { target } = diagnosis;
   const { thread, wait } = waiting;
   const reason = thread.waitReason;
-  if (reason === null) return null;
+  // Whoever waits for work with a lock in hand is what others wait for.
+  if (reason === null || ownsLock(diagnosis, thread.address)) return null;
   const system = isSystemThread(thread) === true;
   const start = thread.field('StartAddress');
   const module = !system || start === null ? null : (target.moduleAt(start) ?? null);
