@@ -41,6 +41,13 @@ export type LoopShape =
   | 'time-wait'
   | 'other';
 
+/** A releaser of a queued lock whose successor has exchanged the tail and not linked itself. */
+export interface ChainWait {
+  readonly entry: bigint;
+  readonly lock: bigint;
+  readonly tail: bigint;
+}
+
 export interface LoopView {
   readonly start: bigint;
   /** Where every turn passes: the target of the back edge. */
@@ -62,6 +69,7 @@ export interface LoopView {
     readonly mode: 'exclusive' | 'shared';
     readonly waitsFor: 'writer' | 'readers' | 'writer-or-waiting-writer' | null;
   } | null;
+  readonly chain: ChainWait | null;
   /** Abstract execution from the captured state: repeats a state, leaves after so many iterations, or is unknown. */
   readonly execution: {
     readonly end: 'cycle' | 'exit' | 'unknown';

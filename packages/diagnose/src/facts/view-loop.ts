@@ -45,6 +45,7 @@ export function viewLoop(
       analysis.protocol.kind === 'ex-spin-lock'
         ? { mode: analysis.protocol.mode, waitsFor: analysis.protocol.waitsFor }
         : null,
+    chain: chainOf(analysis.protocol),
     execution: viewExecution(target, analysis),
     stores: analysis.stores.length,
     awaitsOthers: loop.instructions.some(({ mnemonic, lock }) => lock || mnemonic === 'pause'),
@@ -129,6 +130,11 @@ function shapeOf(protocol: Protocol): LoopShape {
     case 'unclassified':
       return 'other';
   }
+}
+
+function chainOf(protocol: Protocol): LoopView['chain'] {
+  if (protocol.kind !== 'chain-valid' || protocol.lock === null || protocol.tail === null) return null;
+  return { entry: protocol.entry, lock: protocol.lock, tail: protocol.tail };
 }
 
 function lockCellOf(target: Target, protocol: Protocol): WaitCell | null {

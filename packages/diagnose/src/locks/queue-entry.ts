@@ -224,6 +224,26 @@ function chainBack(
   return chain;
 }
 
+/** `entry` and those before it in the queue: the last is one that no other links. */
+export function chainBefore(
+  target: Target,
+  stacks: readonly KnownStack[],
+  entry: bigint,
+  lock: bigint,
+): readonly QueueEntry[] {
+  const chain = [readEntry(target, stacks, entry, ['the lock word'])];
+  const seen = new Set([entry]);
+  while (chain.length < MAX_CHAIN) {
+    const before = findLinksTo(target, stacks, chain.at(-1)?.address ?? entry, lock, null).entries.find(
+      (candidate) => candidate.lockField !== null && lockOf(target, candidate.lockField) === lock,
+    );
+    if (before === undefined || seen.has(before.address)) break;
+    seen.add(before.address);
+    chain.push(before);
+  }
+  return chain;
+}
+
 interface Slot {
   readonly address: bigint;
   readonly processor: number;

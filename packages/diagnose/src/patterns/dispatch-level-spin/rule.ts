@@ -12,6 +12,7 @@ import { queuedWaitOf } from '../../locks/spin-graph.ts';
 import { blankFinding } from '../../report/blank.ts';
 import type { Finding } from '../../report/report.ts';
 import { blameOf, clearedFor, spinSignature } from './blame.ts';
+import { judgeChain } from './judge-chain.ts';
 import { judgeIpi } from './judge-ipi.ts';
 import { judgeLoop } from './judge-loop.ts';
 import { judgeQueued } from './judge-queued.ts';
@@ -211,6 +212,7 @@ function judgeByShape(diagnosis: Diagnosis, site: SpinSite, evidence: Evidence):
   const wait = queuedWaitOf(diagnosis, site);
   if (wait !== null) return judgeQueued(diagnosis, site, wait, evidence);
   if (site.loop.lockCell !== null) return judgeWord(diagnosis, site, site.loop.lockCell, evidence);
+  if (site.loop.chain !== null) return judgeChain(diagnosis, site, site.loop.chain, evidence);
   const ipi = ipiWaitOf(diagnosis, site);
   return ipi === null ? judgeLoop(diagnosis, site, evidence) : judgeIpi(diagnosis, site, ipi, evidence);
 }
