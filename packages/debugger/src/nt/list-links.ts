@@ -1,4 +1,5 @@
 import { type Va, va } from '@dumpscope/core';
+import { targetAddress } from '../expressions/scope.ts';
 import type { Target } from '../target/model.ts';
 
 /** One link of a LIST_ENTRY ring that does not fit its neighbour. */
@@ -38,13 +39,16 @@ export function checkLinks(
   const size = target.pointerSize;
   const links = new Uint8Array(2 * size);
   const view = new DataView(links.buffer);
-  const pointerAt = (offset: number): Va =>
-    va(size === 8 ? view.getBigUint64(offset, true) : view.getUint32(offset, true));
+  // Two functions and no `va`: V8 11 (Node 20) aborts when it optimizes a truncation of one or the other in this loop.
+  const pointerAt: (offset: number) => Va =
+    size === 8
+      ? (offset) => view.getBigUint64(offset, true) as Va
+      : (offset) => BigInt(view.getUint32(offset, true)) as Va;
   const faults: LinkFault[] = [];
   const fault = (found: LinkFault): void => {
     if (faults.length < MAX_FAULTS) faults.push(found);
   };
-  const start = va(size === 8 ? BigInt.asUintN(64, head) : BigInt.asUintN(32, head));
+  const start = targetAddress(head, size);
   if (target.memory.readInto(start, links) !== links.length) return { entries: 0, faults, end: 'unreadable' };
   let next = pointerAt(0);
   const last = pointerAt(size);

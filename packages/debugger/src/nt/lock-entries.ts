@@ -21,7 +21,9 @@ export interface LockEntry {
 }
 
 interface EntryLayout {
-  readonly path: string;
+  /** From the start of the ETHREAD. */
+  readonly offset: number;
+  readonly summary: number | null;
   readonly count: number;
   readonly size: number;
   readonly lock: number;
@@ -46,39 +48,46 @@ function layoutOf(target: Target): EntryLayout | null {
 function findLayout(target: Target): EntryLayout | null {
   const thread = new Structure(target, '_ETHREAD', 0n);
   const path = ['LockEntries', 'Tcb.LockEntries'].find((name) => thread.field(name)?.type.kind === 'array');
-  const type = path === undefined ? undefined : thread.field(path)?.type;
+  const place = path === undefined ? undefined : thread.field(path);
+  const type = place?.type;
   const entry = new Structure(target, '_KLOCK_ENTRY', 0n);
   const size = target.layouts.table.struct('_KLOCK_ENTRY')?.size;
   const lock = entry.field('LockUnsafe')?.offset;
   const acquired = entry.field('AcquiredByte')?.offset;
   // 8.1 keeps the waiting bit in the lowest bit of the lock, 10 in a byte of its own.
   const waiting = (entry.field('WaitingByte') ?? entry.field('WaitingBit') ?? entry.field('LockUnsafe'))?.offset;
-  if (path === undefined || type?.kind !== 'array' || size === undefined) return null;
+  if (place === undefined || type?.kind !== 'array' || size === undefined) return null;
+  const summary = thread.field('Tcb.AbEntrySummary')?.offset ?? null;
   if (lock === undefined || waiting === undefined || acquired === undefined) return null;
   const from = Math.min(lock, waiting, acquired) & ~3;
   const to = Math.max(lock + target.pointerSize, (Math.max(waiting, acquired) & ~3) + 4);
-  return { path, count: type.count, size, lock, waiting, acquired, from, to };
+  return { offset: place.offset, summary, count: type.count, size, lock, waiting, acquired, from, to };
 }
 
 export function hasLockEntries(target: Target): boolean {
   return layoutOf(target) !== null;
 }
 
+const buffer = new Uint8Array(0x1000);
+const view = new DataView(buffer.buffer);
+
 /** Entries in use; null where the kernel keeps none or they cannot be read. */
 export function readLockEntries(target: Target, thread: Thread): readonly LockEntry[] | null {
   const layout = layoutOf(target);
-  const start = layout === null ? null : thread.fieldAddress(layout.path);
-  if (layout === null || start === null) return null;
-  const bytes = target.memory.bytes(start, layout.count * layout.size);
-  if (bytes === undefined) return null;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const free = Number(thread.field('AbEntrySummary') ?? 0n);
+  if (layout === null) return null;
+  const start = thread.address + BigInt(layout.offset);
+  const length = layout.count * layout.size;
+  if (length > buffer.length) return null;
+  if (target.memory.readInto(start as Va, buffer.subarray(0, length)) < length) return null;
+  let free: number | undefined;
   const found: LockEntry[] = [];
   for (let i = 0; i < layout.count; i++) {
     const at = i * layout.size;
     const low = view.getUint32(at + layout.lock, true);
     const high = target.pointerSize === 8 ? view.getUint32(at + layout.lock + 4, true) : 0;
-    if ((low | high) === 0 || ((free >> i) & 1) !== 0) continue;
+    if ((low | high) === 0) continue;
+    free ??= layout.summary === null ? 0 : (target.memory.u8(thread.address + BigInt(layout.summary)) ?? 0);
+    if (((free >> i) & 1) !== 0) continue;
     const word = (BigInt(high) << 32n) | BigInt(low);
     found.push({
       address: (start + BigInt(at)) as Va,

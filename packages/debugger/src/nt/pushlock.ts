@@ -29,36 +29,38 @@ export interface PushLockWaitBlock {
   readonly exclusive: boolean | null;
 }
 
+const old = new WeakMap<Target, boolean>();
+
+/** XP and 2003 before SP1, whose waiters have no wait reason of their own. */
+export function isOldPushLock(target: Target): boolean {
+  let known = old.get(target);
+  if (known === undefined) old.set(target, (known = new Structure(target, '_EX_PUSH_LOCK', 0n).has('Exclusive')));
+  return known;
+}
+
 /**
  * Vista and later: Locked 1, Waiting 2, Waking 4, MultipleShared 8, wait blocks 16-aligned. XP and 2003 before SP1:
  * Waiting 1, Exclusive 2, share count above; wait blocks 4-aligned.
  */
 export function readPushLock(target: Target, address: bigint): PushLock | null {
-  const lock = new Structure(target, '_EX_PUSH_LOCK', address);
-  const word = target.memory.pointer(lock.address);
-  return word === undefined ? null : decodePushLock(target, lock.address, word);
-}
-
-export function decodePushLock(target: Target, address: Va, word: bigint): PushLock {
-  const shape = new Structure(target, '_EX_PUSH_LOCK', 0n);
-  if (shape.has('Exclusive')) {
+  const word = target.memory.pointer(address);
+  if (word === undefined) return null;
+  const lock = { address: address as Va, word };
+  if (isOldPushLock(target)) {
     const waiting = (word & 1n) !== 0n;
-    const count = waiting ? null : Number(word >> 2n);
     return {
-      address,
-      word,
+      ...lock,
       // The lock passes from holder to waiter: with waiters there is always a holder.
       locked: word !== 0n,
       waiting,
       waking: false,
-      shareCount: count,
+      shareCount: waiting ? null : Number(word >> 2n),
       waitBlock: waiting ? ((word & ~3n) as Va) : null,
     };
   }
   const waiting = (word & 2n) !== 0n;
   return {
-    address,
-    word,
+    ...lock,
     locked: (word & 1n) !== 0n,
     waiting,
     waking: (word & 4n) !== 0n,

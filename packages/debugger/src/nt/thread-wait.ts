@@ -43,6 +43,8 @@ export interface WaitBlock {
 
 export interface ThreadWait {
   readonly thread: Thread;
+  /** KTHREAD.WaitReason. */
+  readonly reason: number | null;
   /** The objects, without the thread's own timer. */
   readonly blocks: readonly WaitBlock[];
   /** `all`: nothing but all objects together ends the wait; `any`: each alone does. Null where WaitType cannot be read. */
@@ -80,6 +82,7 @@ export function readThreadWait(target: Target, thread: Thread): ThreadWait | nul
     blocks.length <= 1 ? 'single' : types.length < blocks.length ? null : types.includes(WAIT_ALL) ? 'all' : 'any';
   return {
     thread,
+    reason: thread.waitReason,
     blocks,
     mode,
     timeout: timed || timerArmed(target, thread, timer, complete),

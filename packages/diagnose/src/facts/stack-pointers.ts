@@ -48,8 +48,11 @@ export function addressesOnStacks(
 ): ReadonlyMap<bigint, readonly StackHit[]> {
   const { target } = diagnosis;
   const wanted = new Map<number, bigint[]>();
+  // Few words of a stack are wanted ones: a bit for each hash keeps the rest out of the map.
+  const maybe = new Uint8Array(HASHES);
   for (const address of addresses) {
     const low = Number(address & 0xffff_ffffn);
+    maybe[(low >>> 3) & (HASHES - 1)] = 1;
     const same = wanted.get(low);
     if (same === undefined) wanted.set(low, [address]);
     else same.push(address);
@@ -64,7 +67,9 @@ export function addressesOnStacks(
       buffer.subarray(0, Math.min(MAX_LIVE, Number(stack.base - stack.liveFrom))),
     );
     for (let at = 0; at + size <= length; at += size) {
-      const same = wanted.get(view.getUint32(at, true));
+      const low = view.getUint32(at, true);
+      if (maybe[(low >>> 3) & (HASHES - 1)] !== 1) continue;
+      const same = wanted.get(low);
       if (same === undefined) continue;
       const high = size === 8 ? view.getUint32(at + 4, true) : 0;
       for (const address of same) {
@@ -80,3 +85,4 @@ export function addressesOnStacks(
 }
 
 const MAX_HITS = 256;
+const HASHES = 0x10000;

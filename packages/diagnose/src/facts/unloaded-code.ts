@@ -42,7 +42,8 @@ export function unloadedReturns({ target }: Diagnosis, address: bigint): readonl
     for (let at = from; at + size <= from + got; at += size) {
       // Most words are told apart by their upper halves alone.
       if (size === 8 && (view.getUint32(at + 4, true) & 0xffff_8000) >>> 0 !== 0xffff_8000) continue;
-      const value = size === 8 ? view.getBigUint64(at, true) : BigInt(view.getUint32(at, true));
+      const low = view.getUint32(at, true);
+      const value = size === 8 ? (BigInt(view.getUint32(at + 4, true)) << 32n) | BigInt(low) : BigInt(low);
       const module = unloadedAt(target, value);
       if (module === null || target.moduleAt(value) !== undefined) continue;
       const slot = thread.stackLimit + BigInt(at);

@@ -27,7 +27,7 @@ export const alpcReplies: EdgeSource = defineEdgeSource({
     const ports = new Set<bigint>();
     for (const wait of builder.waits) {
       const [block] = wait.blocks;
-      if (block === undefined || wait.thread.waitReason !== WAIT_REASON.lpcReply || builder.claimed(block)) continue;
+      if (block === undefined || wait.reason !== WAIT_REASON.lpcReply || builder.claimed(block)) continue;
       const reply = alpcReplyWait(wait.thread);
       if (reply === null || reply.semaphore !== block.object) continue;
       const message = readAlpcMessage(builder.diagnosis.target, reply.message);

@@ -100,7 +100,7 @@ function claimByStack(builder: WaitGraphBuilder, contended: Map<bigint, Resource
   const { target } = builder.diagnosis;
   let searched = 0;
   for (const wait of builder.waits) {
-    if (wait.thread.waitReason !== WR_RESOURCE || wait.blocks.length !== 1) continue;
+    if (wait.reason !== WR_RESOURCE || wait.blocks.length !== 1) continue;
     const block = wait.blocks[0];
     if (block === undefined || builder.claimed(block)) continue;
     if (searched++ >= MAX_SEARCHED) break;

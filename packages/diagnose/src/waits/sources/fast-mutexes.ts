@@ -59,7 +59,7 @@ function recognise(builder: WaitGraphBuilder, block: WaitBlock, threads: Readonl
   if (mutex === null || mutex.waiters === null || (mutex.signalState ?? 1) !== 0) return null;
   const node: GraphNode = { kind: 'object', object: mutex.kind, address: mutex.address };
   const waits = builder.waitsOn(block.object);
-  const reasons = new Set(waits.map(({ wait }) => wait.thread.waitReason));
+  const reasons = new Set(waits.map(({ wait }) => wait.reason));
   const named = reasons.has(WAIT_REASON.fastMutex) || reasons.has(WAIT_REASON.guardedMutex);
   if (named) {
     const reason = reasons.has(WAIT_REASON.fastMutex) ? 'WrFastMutex' : 'WrGuardedMutex';

@@ -96,14 +96,12 @@ class IrpLinker {
   add(address: bigint, listed: boolean): void {
     const { target } = this.#builder.diagnosis;
     if (this.#seen.has(address)) return;
-    if (!listed && target.memory.u16(address) !== IO_TYPE_IRP) return;
+    if (target.memory.u16(address) !== IO_TYPE_IRP) return;
     this.#seen.add(address);
-    const irp = readIrp(target, address);
-    if (irp === null || irp.type !== IO_TYPE_IRP) return;
-    if (!listed && currentIrpLocation(target, irp) === null) return;
-    if (listed) addFileLock(this.#builder, irp, this.#wanted);
-    const links = irpLinks(target, irp, this.#wanted);
-    if (links.length === 0) return;
+    if (listed) addFileLock(this.#builder, address, this.#wanted);
+    const links = irpLinks(target, address, this.#wanted);
+    const irp = links.length === 0 ? null : readIrp(target, address);
+    if (irp === null || (!listed && currentIrpLocation(target, irp) === null)) return;
     const node: GraphNode = { kind: 'object', object: 'IRP', address };
     for (const link of links) {
       this.#linked.add(link.event);
@@ -129,16 +127,19 @@ function answer(builder: WaitGraphBuilder, edge: Answer): void {
 const FO_SYNCHRONOUS_IO = 2;
 
 /** A synchronous file object is busy for one thread: the one whose request is pending on it. */
-function addFileLock(builder: WaitGraphBuilder, irp: Irp, wanted: ReadonlySet<bigint>): void {
+function addFileLock(builder: WaitGraphBuilder, address: bigint, wanted: ReadonlySet<bigint>): void {
   const { target } = builder.diagnosis;
-  if (irp.originalFile === null || irp.originalFile === 0n || irp.thread === null || irp.thread === 0n) return;
-  const file = new Structure(target, '_FILE_OBJECT', irp.originalFile);
+  const packet = new Structure(target, '_IRP', address);
+  const file = packet.follow('Tail.Overlay.OriginalFileObject', '_FILE_OBJECT');
+  if (file === undefined) return;
   const lock = file.addressOf('Lock');
   if (lock === undefined || !wanted.has(lock)) return;
-  if (((file.number('Flags') ?? 0) & FO_SYNCHRONOUS_IO) === 0 || (file.number('Busy') ?? 0) === 0) return;
+  const thread = packet.value('Tail.Overlay.Thread') ?? 0n;
+  if (thread === 0n || ((file.number('Flags') ?? 0) & FO_SYNCHRONOUS_IO) === 0 || (file.number('Busy') ?? 0) === 0)
+    return;
   builder.add({
     from: { kind: 'object', object: 'event', address: lock },
-    to: { kind: 'thread', address: irp.thread },
+    to: { kind: 'thread', address: thread },
     relation: 'owned-by',
     certainty: 'inferred',
     combination: 'any',
@@ -147,7 +148,7 @@ function addFileLock(builder: WaitGraphBuilder, irp: Irp, wanted: ReadonlySet<bi
     since: null,
     proof: [
       {
-        claim: `event ${argument(target, lock)} is the lock of synchronous file object ${argument(target, file.address)}, which is busy; IRP ${argument(target, irp.address)} of thread ${argument(target, irp.thread)} is pending on it`,
+        claim: `event ${argument(target, lock)} is the lock of synchronous file object ${argument(target, file.address)}, which is busy; IRP ${argument(target, address)} of thread ${argument(target, thread)} is pending on it`,
         address: file.addressOf('Busy') ?? null,
         length: 4,
         command: `dt nt!_FILE_OBJECT ${argument(target, file.address)}`,

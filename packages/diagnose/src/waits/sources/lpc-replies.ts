@@ -25,7 +25,7 @@ export const lpcReplies: EdgeSource = defineEdgeSource({
     let receivers: ReadonlyMap<number, bigint> | null = null;
     for (const wait of builder.waits) {
       const [block] = wait.blocks;
-      if (block === undefined || wait.thread.waitReason !== WAIT_REASON.lpcReply || builder.claimed(block)) continue;
+      if (block === undefined || wait.reason !== WAIT_REASON.lpcReply || builder.claimed(block)) continue;
       const reply = lpcReplyWait(builder.diagnosis.target, wait.thread);
       if (reply === null || reply.semaphore !== block.object) continue;
       const from: GraphNode = { kind: 'object', object: 'LPC reply', address: reply.semaphore };

@@ -57,6 +57,9 @@ function addRecorded(builder: WaitGraphBuilder, found: FoundPushLock, thread: bi
   });
 }
 
+/** Locks without an owner that are told one by one. */
+const MAX_TOLD = 8;
+
 /** One thread alone beside the waiters keeps the lock's address in a live frame: it, most likely, holds the lock. */
 function addInferred(builder: WaitGraphBuilder, locks: readonly FoundPushLock[], entries: boolean): void {
   const { diagnosis } = builder;
@@ -65,6 +68,7 @@ function addInferred(builder: WaitGraphBuilder, locks: readonly FoundPushLock[],
     diagnosis,
     locks.map(({ lock }) => lock.address),
   );
+  let hidden = 0;
   for (const found of locks) {
     const { address } = found.lock;
     const waiters = new Set<bigint>(
@@ -74,6 +78,7 @@ function addInferred(builder: WaitGraphBuilder, locks: readonly FoundPushLock[],
     const threads = new Set(others.map(({ thread }) => thread));
     const [hit] = others;
     if (threads.size !== 1 || hit === undefined) {
+      if (hidden++ >= MAX_TOLD) continue;
       builder.limit(
         `the owner of pushlock ${argument(target, address)}`,
         `${entries ? 'no lock entry of a thread names it' : 'this kernel keeps no lock entries: a pushlock does not record its holder'}, and ${threads.size === 0 ? 'no live frame of another thread keeps its address' : `live frames of ${threads.size} other threads keep its address`}`,
@@ -100,4 +105,5 @@ function addInferred(builder: WaitGraphBuilder, locks: readonly FoundPushLock[],
       ],
     });
   }
+  if (hidden > MAX_TOLD) builder.limit(`the owners of ${hidden - MAX_TOLD} more pushlocks`, 'for the same reasons');
 }

@@ -4,6 +4,7 @@
  * the word there, read as a pushlock, leads to this very wait block.
  */
 import {
+  isOldPushLock,
   OBJECT_TYPE,
   type PushLock,
   type PushLockWaitBlock,
@@ -34,8 +35,9 @@ type Chain = ReturnType<typeof pushLockWaiters>;
 export const pushLocks: EdgeSource = defineEdgeSource({
   id: 'pushlock',
   run(builder: WaitGraphBuilder): void {
+    const unnamed = isOldPushLock(builder.diagnosis.target);
     const waits = builder.waits.flatMap((wait) => {
-      const block = pushLockBlock(wait);
+      const block = pushLockBlock(wait, unnamed);
       return block === null || builder.claimed(block) ? [] : [{ wait, block }];
     });
     if (waits.length === 0) return;
@@ -49,14 +51,14 @@ export const pushLocks: EdgeSource = defineEdgeSource({
   },
 });
 
-/** The wait block of a thread whose reason, or on XP whose event's place, is that of a pushlock wait. */
-function pushLockBlock(wait: ThreadWait): WaitBlock | null {
-  const { thread, blocks } = wait;
+/** The wait block of a thread whose reason, or where it has none (`unnamed`) whose event's place, is that of a pushlock wait. */
+function pushLockBlock(wait: ThreadWait, unnamed: boolean): WaitBlock | null {
+  const { thread, reason, blocks } = wait;
   const [block] = blocks;
   if (block === undefined || blocks.length !== 1) return null;
-  if (thread.waitReason === WAIT_REASON.pushLock) return block;
+  if (reason === WAIT_REASON.pushLock) return block;
   // XP has no reason of its own for pushlocks; the event of a wait block is a synchronization event on the own stack.
-  if (thread.waitReason !== WAIT_REASON.executive || block.type !== OBJECT_TYPE.synchronizationEvent) return null;
+  if (!unnamed || reason !== WAIT_REASON.executive || block.type !== OBJECT_TYPE.synchronizationEvent) return null;
   if (thread.stackBase === null || thread.stackLimit === null) return null;
   return block.object >= thread.stackLimit && block.object < thread.stackBase ? block : null;
 }
@@ -167,7 +169,7 @@ function entryProof(builder: WaitGraphBuilder, wait: ThreadWait, lock: PushLock)
 
 function claimUnknown(builder: WaitGraphBuilder, wait: ThreadWait, block: WaitBlock): void {
   // On XP the place of the event alone says nothing.
-  if (wait.thread.waitReason !== WAIT_REASON.pushLock) return;
+  if (wait.reason !== WAIT_REASON.pushLock) return;
   const { target } = builder.diagnosis;
   builder.claim(wait, block, {
     to: {
