@@ -208,3 +208,29 @@ describe('where a ready thread may run', () => {
     };
   }
 });
+
+/** S03: processor 3 spins at priority 9 on a plain lock; nothing records its level. */
+it('a processor that waits for a spin lock schedules nobody, whatever the priority', () => {
+  const spinning = scenarioNamed('S03');
+  const found = (change: Partial<Scenario>): string[] => {
+    const system = spinning.processes['System'];
+    if (system === undefined) throw new Error('S03 has no process System');
+    const held: ThreadSpec = { tid: '600', state: 'ready', waitTime: 230_741 - 60 * 64, priority: 12, affinity: 8 };
+    const scenario = {
+      ...spinning,
+      processes: { ...spinning.processes, System: { ...system, threads: { held } } },
+      ...change,
+    };
+    return diagnose(forgedTarget(scenario, { symbols: false }), 'test')
+      .findings.filter(({ pattern }) => pattern === 'affine-thread')
+      .map(({ confidence, assumptions }) => `${confidence}, ${assumptions.length} assumptions`);
+  };
+  expect(found({})).toEqual(['likely, 2 assumptions']);
+  // Processor 3 in user mode: a thread of higher priority would run there.
+  const processors = spinning.processors.map((processor, i) =>
+    i === 3
+      ? { ...processor, context: { rip: '7ff6a1c214f0', rsp: '4b9e4fe970', cs: '33', ss: '2b', efl: '246' } }
+      : processor,
+  );
+  expect(found({ processors })).toEqual([]);
+});

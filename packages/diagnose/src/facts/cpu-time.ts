@@ -40,13 +40,19 @@ export function cpuTime(diagnosis: Diagnosis, thread: Thread): CpuTime | null {
   if (kernelTicks === null || userTicks === null || tickSeconds === null) return null;
   const rate = diagnosis.fact(cycleRate);
   const cycles = thread.field('CycleTime');
-  const recent = thread.field('CurrentRunTime');
+  const recent = (): bigint | null => thread.field('CurrentRunTime');
   return {
     kernelSeconds: kernelTicks * tickSeconds,
     userSeconds: userTicks * tickSeconds,
     cycleSeconds: rate === null || cycles === null || cycles === 0n ? null : Number(cycles) / rate,
-    recentSeconds: rate === null || recent === null || recent === 0n ? null : Number(recent) / rate,
-    recentAtLeast: recent === SATURATED,
+    // Read when asked for: most threads of a system only wait.
+    get recentSeconds() {
+      const value = recent();
+      return rate === null || value === null || value === 0n ? null : Number(value) / rate;
+    },
+    get recentAtLeast() {
+      return recent() === SATURATED;
+    },
   };
 }
 

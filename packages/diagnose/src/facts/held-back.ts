@@ -31,10 +31,16 @@ export function heldBack(
 export function boundBy({ by, threads }: HeldBack, confidence: Confidence): Confidence {
   if (threads.some((ready) => !ready.allSeen)) return 'possible';
   const old = by.some(
-    ({ processor, dispatch }) =>
-      dispatch && (processor.contextTrust === 'stale' || processor.contextTrust === 'missing'),
+    ({ processor, dispatch, assumed }) =>
+      dispatch && (assumed || processor.contextTrust === 'stale' || processor.contextTrust === 'missing'),
   );
   return old && confidence === 'strong' ? 'likely' : confidence;
+}
+
+export function assumedLevels({ by }: HeldBack): readonly string[] {
+  return by
+    .filter(({ assumed }) => assumed)
+    .map(({ processor }) => `processor ${processor.number} is at DISPATCH_LEVEL or above: its level is not recorded`);
 }
 
 /** Its affinity leaves out a processor that would take it now. */

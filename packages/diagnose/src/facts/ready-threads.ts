@@ -9,6 +9,7 @@ import type { Processor, Target, Thread } from '@dumpscope/debugger';
 import { type Diagnosis, defineFact, type FactKey } from '../engine/diagnosis.ts';
 import { type Affinity, affinityOf, mayRun, type ProcessorPlace, processorPlace } from './affinity.ts';
 import { isManualCode } from './dump-taker.ts';
+import { spinSites } from './spin-sites.ts';
 import { threadTimes } from './times.ts';
 
 /** KTHREAD.State: on a ready queue; chosen as a processor's NextThread; on a processor's list, to be queued (2003 on). */
@@ -25,6 +26,8 @@ export interface Occupant {
   readonly reason: string | null;
   /** Its IRQL is DISPATCH_LEVEL or above: nothing is scheduled there at all. */
   readonly dispatch: boolean;
+  /** The level is not recorded, and follows from the spin lock that the processor waits for. */
+  readonly assumed: boolean;
   readonly thread: Thread | null;
 }
 
@@ -51,7 +54,7 @@ export const readyThreads: FactKey<readonly ReadyThread[]> = defineFact('ready t
   const idle = new Set(processors.map((processor) => processor.idleThreadAddress));
   const running = new Set(processors.map((processor) => processor.currentThread));
   const places = processors.map((processor) => processorPlace(target, processor));
-  const occupants = occupantsByPriority(target);
+  const occupants = occupantsByPriority(diagnosis);
   const found: ReadyThread[] = [];
   for (const thread of target.threads()) {
     const state = stateOf(thread);
@@ -110,30 +113,48 @@ function seesAll(target: Target, affinity: Affinity | null, places: readonly (Pr
 }
 
 /** What runs on each processor as a thread of some priority sees it; made once for each priority. */
-function occupantsByPriority(target: Target): (priority: number) => readonly Occupant[] {
+function occupantsByPriority(diagnosis: Diagnosis): (priority: number) => readonly Occupant[] {
+  const { target } = diagnosis;
+  const spinning = new Set(
+    diagnosis
+      .fact(spinSites)
+      .filter(({ loop }) => loop.lockCell !== null || loop.shape === 'queued-wait')
+      .map(({ waiter }) => waiter.processor.number),
+  );
   const made = new Map<number, readonly Occupant[]>();
   return (priority) => {
     let occupants = made.get(priority);
     if (occupants === undefined) {
-      occupants = target.processors.map((processor) => occupant(target, processor, priority));
+      occupants = target.processors.map((processor) =>
+        occupant(target, processor, priority, spinning.has(processor.number)),
+      );
       made.set(priority, occupants);
     }
     return occupants;
   };
 }
 
-function occupant(target: Target, processor: Processor, priority: number): Occupant {
+function occupant(target: Target, processor: Processor, priority: number, spins: boolean): Occupant {
   const thread = processor.currentThread === null ? null : target.thread(processor.currentThread);
   const level = inDumpPath(target, processor) ? null : (processor.irql?.level ?? null);
-  if (processor.idle === true) return { processor, reason: null, dispatch: false, thread };
+  const free: Occupant = { processor, reason: null, dispatch: false, assumed: false, thread };
+  if (processor.idle === true) return free;
   const who = thread === null ? 'a thread that could not be read' : `thread ${thread.address.toString(16)}`;
-  if (processor.idle !== false && processor.idleThread !== false)
-    return { processor, reason: null, dispatch: false, thread };
+  if (processor.idle !== false && processor.idleThread !== false) return free;
   if (level !== null && level >= 2)
     return {
       processor,
       reason: `processor ${processor.number} is at IRQL ${level} in ${who}: nothing is scheduled there`,
       dispatch: true,
+      assumed: false,
+      thread,
+    };
+  if (level === null && spins)
+    return {
+      processor,
+      reason: `processor ${processor.number} waits for a spin lock in ${who}, at DISPATCH_LEVEL or above by what such waits do: nothing is scheduled there`,
+      dispatch: true,
+      assumed: true,
       thread,
     };
   if (thread?.priority != null && processor.idleThread === false && thread.priority >= priority)
@@ -141,9 +162,10 @@ function occupant(target: Target, processor: Processor, priority: number): Occup
       processor,
       reason: `processor ${processor.number} runs ${who} at priority ${thread.priority}`,
       dispatch: false,
+      assumed: false,
       thread,
     };
-  return { processor, reason: null, dispatch: false, thread };
+  return free;
 }
 
 /**

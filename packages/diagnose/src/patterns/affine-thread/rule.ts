@@ -1,7 +1,7 @@
 import { type Diagnosis, definePattern, type Pattern } from '../../engine/diagnosis.ts';
 import { argument, clock, count, json, list, plural } from '../../engine/words.ts';
 import { systemAffinity } from '../../facts/affinity.ts';
-import { boundBy, freeElsewhere, type HeldBack, heldBack } from '../../facts/held-back.ts';
+import { assumedLevels, boundBy, freeElsewhere, type HeldBack, heldBack } from '../../facts/held-back.ts';
 import { behindEvidence, waitingBehind } from '../../facts/waiting-behind.ts';
 import { blankFinding } from '../../report/blank.ts';
 import type { Finding } from '../../report/report.ts';
@@ -76,7 +76,10 @@ function finding(diagnosis: Diagnosis, group: HeldBack): Finding {
     image: process === null ? null : (target.process(process)?.image ?? null),
     since: { minSeconds: 0, maxSeconds: seconds, reason: 'WaitTime is stamped when a thread becomes ready' },
     evidence: evidence.items,
-    assumptions: ['an affinity mask that was read from the thread is the one that the scheduler used'],
+    assumptions: [
+      'an affinity mask that was read from the thread is the one that the scheduler used',
+      ...assumedLevels(group),
+    ],
     wouldChange: ['an affinity mask that includes an idle processor', 'a second dump in which the thread has run'],
     downstream: [
       ...named.map((ready) => `thread ${ready.thread.address.toString(16)}`),

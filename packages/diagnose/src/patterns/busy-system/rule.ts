@@ -2,6 +2,7 @@ import { type Diagnosis, definePattern, type Pattern } from '../../engine/diagno
 import type { Evidence } from '../../engine/evidence.ts';
 import { plural } from '../../engine/words.ts';
 import { readyThreads } from '../../facts/ready-threads.ts';
+import { toolRequest } from '../../facts/tool-request.ts';
 import { blankFinding } from '../../report/blank.ts';
 import type { Finding } from '../../report/report.ts';
 
@@ -33,12 +34,14 @@ export const busySystem: Pattern = definePattern({
       '!ready',
       '_KTHREAD.State',
     );
+    // Whoever took the dump had to run somewhere.
+    const tool = diagnosis.fact(toolRequest);
     const idled = idleShare(diagnosis, evidence);
     const rarelyIdle = idled !== null && idled < RARELY_IDLE;
     const finding = blankFinding(
       'busy-system',
       null,
-      waiting >= processors.length || (waiting > 0 && rarelyIdle) ? 'likely' : 'possible',
+      tool === null && (waiting >= processors.length || (waiting > 0 && rarelyIdle)) ? 'likely' : 'possible',
       `None of ${processors.length} processors is idle`,
       `Every processor runs a thread${waiting === 0 ? ', and none waits for a processor: one snapshot may show that by luck' : `, and ${plural(waiting, 'more thread waits', 'more threads wait')} for one`}. What the running threads do says whether that is work or a spin.`,
     );
@@ -46,7 +49,10 @@ export const busySystem: Pattern = definePattern({
       {
         ...finding,
         evidence: evidence.items,
-        assumptions: ['the snapshot is typical of the minutes before it'],
+        assumptions: [
+          'the snapshot is typical of the minutes before it',
+          ...(tool === null ? [] : [`processor ${tool.processor.number} would run a thread without the dump, too`]),
+        ],
         wouldChange: ['a second dump with an idle processor'],
       },
     ];

@@ -3,6 +3,7 @@ import { type Diagnosis, definePattern, type Pattern } from '../../engine/diagno
 import type { Evidence } from '../../engine/evidence.ts';
 import { argument, clock, count, json, plural } from '../../engine/words.ts';
 import { type CpuTime, cpuSeconds, cpuTime, shareText, uptimes, uptimeText } from '../../facts/cpu-time.ts';
+import { processCpu } from '../../facts/process-cpu.ts';
 import { threadTimes } from '../../facts/times.ts';
 import { blankFinding } from '../../report/blank.ts';
 import type { Confidence, Finding } from '../../report/report.ts';
@@ -79,6 +80,14 @@ function judge(diagnosis: Diagnosis, thread: Thread, processor: Processor | null
       'false',
       show,
       '_KTHREAD.KernelTime, UserTime and the uptime',
+    );
+  const whole = diagnosis.fact(processCpu).find(({ process }) => process.address === thread.owningProcess);
+  if (whole !== undefined && whole.threads.length > 1 && whole.seconds > 0)
+    evidence.fact(
+      `that is ${((seconds / whole.seconds) * 100).toFixed(0)} % of what the ${count(whole.threads.length)} threads of its process have used that used anything`,
+      'true',
+      '!process 0 2',
+      '_KTHREAD.KernelTime, UserTime, CycleTime',
     );
   if (inDpc)
     evidence.fact(

@@ -2,7 +2,7 @@ import { type Diagnosis, definePattern, type Pattern } from '../../engine/diagno
 import type { Evidence } from '../../engine/evidence.ts';
 import { argument, clock, count, json, list, plural } from '../../engine/words.ts';
 import { cpuSeconds, cpuTime, shareText, uptimes, uptimeText } from '../../facts/cpu-time.ts';
-import { boundBy, freeElsewhere, type HeldBack, heldBack } from '../../facts/held-back.ts';
+import { assumedLevels, boundBy, freeElsewhere, type HeldBack, heldBack } from '../../facts/held-back.ts';
 import { BOOST_SECONDS, type Occupant } from '../../facts/ready-threads.ts';
 import { behindEvidence, waitingBehind } from '../../facts/waiting-behind.ts';
 import { blankFinding } from '../../report/blank.ts';
@@ -85,6 +85,7 @@ function finding(diagnosis: Diagnosis, group: HeldBack): Finding {
     since: { minSeconds: 0, maxSeconds: seconds, reason: 'WaitTime is stamped when a thread becomes ready' },
     evidence: evidence.items,
     assumptions: [
+      ...assumedLevels(group),
       ...(unread === 0 ? [] : ['threads whose affinity could not be read may run on every processor']),
       ...idlers.map(
         ({ processor }) =>
