@@ -85,7 +85,9 @@ export class Memory implements MemoryReader {
 
   /** A pointer of the target, zero-extended. */
   pointer(address: bigint): Va | undefined {
-    const value = this.pointerSize === 8 ? this.u64(address) : this.u32(address);
+    // Node 20's optimizer dies on BigInt.asUintN of a value that is a bigint in one branch and a number in the other.
+    if (this.pointerSize === 8) return this.u64(address) as Va | undefined;
+    const value = this.u32(address);
     return value === undefined ? undefined : va(value);
   }
 }

@@ -84,7 +84,7 @@ function walkList(dump: Dump, memory: Memory, head: Va, limits: LimitList): List
       }
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
       const pointer = (offset: number): Va =>
-        va(dump.pointerSize === 8 ? view.getBigUint64(offset, true) : view.getUint32(offset, true));
+        dump.pointerSize === 8 ? (view.getBigUint64(offset, true) as Va) : va(view.getUint32(offset, true));
       const base = pointer(at.dllBase);
       const size = view.getUint32(at.size, true);
       if (!validModule(dump, base, size)) {
@@ -168,7 +168,7 @@ export function listUnloaded(dump: Dump, memory: Memory, kdbg: Kdbg | null): Unl
     const at = index * stride;
     if (at + stride > bytes.length) continue;
     const pointer = (offset: number): Va =>
-      va(width === 8 ? view.getBigUint64(at + offset, true) : view.getUint32(at + offset, true));
+      width === 8 ? (view.getBigUint64(at + offset, true) as Va) : va(view.getUint32(at + offset, true));
     const from = pointer(width * 2);
     const to = pointer(width * 3);
     const name = unicodeStringAt(memory, bytes, at);

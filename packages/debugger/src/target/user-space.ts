@@ -44,7 +44,7 @@ function listUserModules(memory: Memory, peb: Va): ListedModule[] {
     if (bytes === undefined) break;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const pointer = (offset: number): Va =>
-      va(memory.pointerSize === 8 ? view.getBigUint64(offset, true) : view.getUint32(offset, true));
+      memory.pointerSize === 8 ? (view.getBigUint64(offset, true) as Va) : va(view.getUint32(offset, true));
     const base = pointer(at.dllBase);
     const size = view.getUint32(at.size, true);
     if ((base & 0xfffn) !== 0n || size === 0 || !isUserAddress(memory.pointerSize, base)) break;
