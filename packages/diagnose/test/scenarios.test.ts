@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, it } from 'vitest';
-import { diagnose, type Report, renderText } from '../src/index.ts';
+import { diagnose, explain, type Report, renderText } from '../src/index.ts';
 import { forgedTarget, scenarioNamed, scenarios } from './forged.ts';
 
 interface Expectation {
@@ -59,6 +59,25 @@ function check(report: Report, expected: Expectation): void {
   expect(match ? 'as expected' : told).toBe('as expected');
 }
 
+/** Every finding rests on facts, and `--explain` derives it from them, by pattern and by the id of each. */
+function explained(report: Report): void {
+  for (const finding of report.findings) {
+    expect(
+      finding.evidence.map((item) => item.id),
+      `${finding.pattern}: ${finding.title}`,
+    ).not.toEqual([]);
+    const [first] = finding.evidence;
+    const text = explain(report, first?.id.split('.')[0] ?? '') ?? '';
+    expect(text).toContain(finding.title);
+    expect(text).toContain(`Conclusion: ${finding.summary}`);
+    for (const item of finding.evidence) {
+      expect(text).toContain(`${item.id}  ${item.claim}`);
+      expect(explain(report, item.id)).toContain(item.claim);
+    }
+    expect(explain(report, finding.pattern)).not.toBeNull();
+  }
+}
+
 describe('scenarios', () => {
   for (const name of [...scenarios.names()].sort()) {
     const scenario = scenarioNamed(name);
@@ -70,6 +89,7 @@ describe('scenarios', () => {
         for (const expected of wanted) check(report, expected);
         expect(validate(report) ? [] : validate.errors).toEqual([]);
         expect(renderText(report)).toContain(report.dump.path);
+        explained(report);
       });
     }
   }
