@@ -122,6 +122,19 @@ describe('processors', () => {
     expect(told(queue([70, 80, 90, 100, 110], { affinity: 1 }))).toEqual([]);
   });
 
+  it('are not where nobody gets a turn', () => {
+    // Five beside four: a turn each within two quanta, 0.4 s; ten times that, or the boost's 5.7 s, is no turn at all.
+    expect(told(queue([300, 310, 320, 330, 340]))).toEqual(['processors strong']);
+    expect(told(queue([400, 410, 420, 430, 440]))).toEqual([]);
+    const raised = {
+      ...busy,
+      processors: busy.processors.map((processor, i) =>
+        i === 2 ? { ...processor, dpc: { active: true } } : processor,
+      ),
+    };
+    expect(told(queue([70, 80, 90, 100, 110], {}, raised))).toEqual([]);
+  });
+
   it('are not while one of them idles or is out of sight', () => {
     const ages = [70, 80, 90, 100, 110];
     const idle = scenarioNamed('x64-idle');

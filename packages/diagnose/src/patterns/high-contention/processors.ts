@@ -3,13 +3,15 @@ import { Structure, type Target, type Thread } from '@dumpscope/debugger';
 import type { Diagnosis } from '../../engine/diagnosis.ts';
 import type { Evidence } from '../../engine/evidence.ts';
 import { address, argument, clock, count, json, plural } from '../../engine/words.ts';
-import { type ReadyThread, readyThreads } from '../../facts/ready-threads.ts';
+import { BOOST_SECONDS, type ReadyThread, readyThreads } from '../../facts/ready-threads.ts';
 import { threadFrames } from '../../facts/thread-frames.ts';
 import { blankFinding } from '../../report/blank.ts';
 import type { Finding } from '../../report/report.ts';
 
 /** The longest quantum, a server's: who waits for less has only not had its turn yet. */
 const QUANTUM_TICKS = 12;
+/** Who has missed its turn this many times gets none: that is Thread Starvation. */
+const TURNS = 10;
 /** A herd that an event has let go has run within this. */
 const MIN_SECONDS = 1;
 const MAX_NAMED = 16;
@@ -38,7 +40,11 @@ export function contendedProcessors(diagnosis: Diagnosis): readonly Finding[] {
   const same = ready.filter(
     ({ thread, allowed, state }) => state === 'ready' && thread.priority === lowest && allowed.length * 2 >= n,
   );
-  const queued = same.filter(({ readyTicks }) => readyTicks >= QUANTUM_TICKS);
+  // Where nothing is scheduled nobody contends: they wait for the IRQL to fall.
+  if (same.some(({ allowed }) => allowed.some(({ dispatch }) => dispatch))) return [];
+  const tick = (target.time.tickIncrement ?? 156250) / 1e7;
+  const turn = Math.max(BOOST_SECONDS, (TURNS * QUANTUM_TICKS * tick * same.length) / n);
+  const queued = same.filter(({ readyTicks, readySeconds }) => readyTicks >= QUANTUM_TICKS && readySeconds <= turn);
   const oldest = queued[0]?.readySeconds ?? 0;
   if (queued.length <= n || oldest < MIN_SECONDS) return [];
   return [
