@@ -130,14 +130,14 @@ describe.skipIf(!have('clang-19') || !have('lld-link-19'))('a driver with privat
     expect(run('x drv!g_mask')).toBe(`${at('g_mask')} drv!g_mask = 0xabcd\n`);
     expect(run('x drv!g_state')).toBe(`${at('g_state')} drv!g_state = struct State\n`);
     expect(run('x drv!g_name')).toMatch(/drv!g_name = 0xfffff800`\w+ {2}"driver"\n$/);
-    expect(run('x drv!g_table')).toBe(`${at('g_table')} drv!g_table = int[3]\n`);
+    expect(run('x drv!g_table')).toBe(`${at('g_table')} drv!g_table = int [3]\n`);
     expect(run('x drv!g_color')).toBe(`${at('g_color')} drv!g_color = 5 ( Green )\n`);
     expect(run('x /t drv!g_number')).toBe(`${at('g_number')} int drv!g_number = 0n-42\n`);
-    expect(run('x /v drv!g_table')).toBe(`prv global ${at('g_table')}    c drv!g_table = int[3]\n`);
+    expect(run('x /v drv!g_table')).toBe(`prv global ${at('g_table')}    c drv!g_table = int [3]\n`);
     expect(run('x /v /f drv!P*')).toMatch(
       /^prv func {3}\S+ +[0-9a-f]+ drv!Plain \(int, struct State \*\)\nprv func .*Print/,
     );
-    expect(run('x /s c drv!g_*')).toBe(`${at('g_table')} drv!g_table = int[3]\n`);
+    expect(run('x /s c drv!g_*')).toBe(`${at('g_table')} drv!g_table = int [3]\n`);
     expect(run('x /1 /n drv!g_[mnt]*')).toBe('drv!g_mask\ndrv!g_name\ndrv!g_number\ndrv!g_table\n');
     expect(run('x /1 /N drv!g_[mt]*')).toBe('drv!g_table\ndrv!g_mask\n');
     expect(run('x /p /1 drv!Plain')).toBe('drv!Plain\n');

@@ -129,7 +129,8 @@ export function typeName(type: TypeRef, table: TypeTable): string {
       at = at.of;
     } else break;
   }
-  return `${leafName(at, table)}${stars === '' ? '' : ` ${stars}`}${bounds}`;
+  // `unsigned short *[42]`, `struct _UNICODE_STRING [42]`
+  return `${leafName(at, table)}${stars === '' ? (bounds === '' ? '' : ' ') : ` ${stars}`}${bounds}`;
 }
 
 function leafName(type: TypeRef, table: TypeTable): string {

@@ -7,7 +7,15 @@ import type { VariableValue } from './local-variables.ts';
 /** The value as `dv` shows it; what has none says why in angle brackets. */
 export function variableText(session: Session, variable: VariableValue): string {
   const { type, address, register } = variable;
-  if (address !== null && type !== null) return scalarText(session, type, address).trim();
+  if (address !== null && type !== null) {
+    const { table } = session.target.layouts;
+    if (type.kind === 'struct') return typeName(type, table);
+    if (type.kind !== 'array') return scalarText(session, type, address).trim();
+    // `char [16] "text"`, `int [3]`
+    const text = scalarText(session, type, address).trim();
+    const quote = text.endsWith('"') ? text.indexOf('"') : -1;
+    return `${typeName(type, table)}${quote < 0 ? '' : ` ${text.slice(quote)}`}`;
+  }
   if (register !== null) {
     if (type?.kind === 'base' && type.signed && type.form === 'int') {
       return `0n${BigInt.asIntN(type.size * 8, register)}`;

@@ -3,8 +3,8 @@ import { type ModuleSymbol, type SymbolType, type TypeTable, typeSize } from '@d
 import { typeName } from '../../expressions/cpp-types.ts';
 import type { Module } from '../../target/model.ts';
 import type { Session } from '../command.ts';
+import { variableText } from '../stack/variable-text.ts';
 import { withTypesOf } from '../types/type-sources.ts';
-import { scalarText } from '../types/value-text.ts';
 
 /** A symbol with all that private symbols tell about it. */
 export interface DescribedSymbol {
@@ -42,11 +42,17 @@ export function variableValue(
   symbol: ModuleSymbol,
   described: DescribedSymbol,
 ): string {
-  const { type, types } = described;
+  const { type } = described;
   if (type?.kind !== 'data') return '<no type information>';
-  if (type.type.kind === 'struct' || type.type.kind === 'array') return typeName(type.type, types);
   const typed = withTypesOf(session, `${module.name}!x`);
-  return scalarText(typed, type.type, va(module.base + BigInt(symbol.rva))).trim();
+  return variableText(typed, {
+    name: symbol.display,
+    type: type.type,
+    isParameter: false,
+    address: va(module.base + BigInt(symbol.rva)),
+    register: null,
+    where: 'memory',
+  });
 }
 
 /** Type of a symbol as `x /t` puts it before the name. */
