@@ -58,6 +58,14 @@ export interface InlineFrame {
   readonly line: number | null;
 }
 
+/** RVAs; ends exclusive. */
+export interface SeparatedPiece {
+  readonly begin: number;
+  readonly end: number;
+  readonly functionStart: number;
+  readonly functionEnd: number;
+}
+
 /** All that a PDB (or what stands in for it) knows about one image. */
 export interface ModuleDebugInfo {
   readonly symbols: SymbolTable;
@@ -68,6 +76,8 @@ export interface ModuleDebugInfo {
   inlineFrames?(rva: number): readonly InlineFrame[];
   /** Variables whose scope holds `rva`, parameters among them; private PDBs only. */
   locals?(rva: number): readonly LocalVariable[];
+  /** A piece of code that was separated from its function (S_SEPCODE) and holds `rva`: its extent and its function's. */
+  separatedCode?(rva: number): SeparatedPiece | undefined;
   /** Type of a variable or function that private symbols know; its names are of the module's own PDB. */
   symbolType?(symbol: ModuleSymbol): SymbolType | undefined;
 }

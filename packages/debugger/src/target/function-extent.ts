@@ -1,9 +1,9 @@
 import type { Arch, Memory } from '@dumpscope/core';
 import {
   findRuntimeFunction,
+  type ModuleDebugInfo,
   type ModuleSymbol,
   type RuntimeFunctionLookup,
-  type SymbolTable,
 } from '@dumpscope/symbols';
 
 /** Function bounds and names of one module. */
@@ -20,7 +20,7 @@ interface ModuleView {
   readonly base: bigint;
   readonly size: number;
   readonly pdata: { readonly rva: number; readonly size: number } | null;
-  readonly debugInfo: { readonly symbols: SymbolTable } | null;
+  readonly debugInfo: Pick<ModuleDebugInfo, 'symbols' | 'separatedCode'> | null;
   readonly symbolOrigin: string | null;
 }
 
@@ -74,6 +74,11 @@ export function extentOf(module: ModuleView, view: View, at: number): FunctionEx
 function bySymbol(module: ModuleView, at: number, reach: number | null): FunctionExtent | null {
   const symbols = module.debugInfo?.symbols;
   if (symbols === undefined) return null;
+  const piece = module.debugInfo?.separatedCode?.(at);
+  if (piece !== undefined) {
+    const { begin, end, functionStart, functionEnd } = piece;
+    return { start: functionStart, end: functionEnd, from: 'symbol', piece: { begin, end } };
+  }
   const symbol: ModuleSymbol | undefined = symbols.nearest(at);
   if (symbol === undefined || symbol.isFunction === false) return null;
   if (reach !== null && at - symbol.rva >= reach) return null;

@@ -1,7 +1,7 @@
 import type { ByteSource, Problem, Rva } from '@dumpscope/core';
 import { symbolTableOf } from '../pe/export-table.ts';
 import { MACHINE_AMD64, MACHINE_ARM64, MACHINE_I386, type PeSection } from '../pe/headers.ts';
-import type { InlineFrame, ModuleDebugInfo, SourceLine, SymbolTable } from '../symbol-table.ts';
+import type { InlineFrame, ModuleDebugInfo, SeparatedPiece, SourceLine, SymbolTable } from '../symbol-table.ts';
 import type { TypeRef, TypeTable } from '../type-table.ts';
 import { type AddressMap, readAddressMap } from './address-map.ts';
 import { ContributionIndex } from './contributions.ts';
@@ -310,10 +310,22 @@ export class PdbFile {
     return out;
   }
 
+  #separatedCode(rva: number): SeparatedPiece | undefined {
+    const { addresses, procedures } = this;
+    const source = addresses?.toSource(rva) ?? -1;
+    const hit = source < 0 ? undefined : procedures?.find(source);
+    if (addresses === null || hit === undefined || hit.chunk === null) return undefined;
+    const begin = rva - (source - hit.chunk.start);
+    const functionStart = addresses.fromSource(hit.start);
+    if (begin < 0 || functionStart < 0) return undefined;
+    return { begin, end: begin + hit.chunk.size, functionStart, functionEnd: functionStart + hit.procedure.size };
+  }
+
   debugInfo(): ModuleDebugInfo {
     return {
       inlineFrames: (rva) => this.inlineFrames(rva),
       locals: (rva) => this.locals(rva),
+      separatedCode: (rva) => this.guard('separated code', undefined, () => this.#separatedCode(rva)),
       symbolType: (symbol) => this.guard('symbol types', undefined, () => symbolType(this, symbol)),
       symbols: this.symbols,
       frameRecord: (rva) => this.guard('frame data', undefined, () => this.frames?.find(rva)),

@@ -25,16 +25,20 @@ interface Bounds {
   readonly start: Va;
   /** Known end, exclusive; null where only the start is known. */
   readonly end: Va | null;
+  /** The piece of the function that holds the address, where it is cut into pieces. */
+  readonly piece: CodeRange | null;
 }
 
 function boundsOf(session: Session, address: Va): Bounds {
   const module = session.target.moduleAt(address);
-  if (module === undefined) return { start: address, end: null };
-  const found = module.functionAt(Number(address - module.base));
-  if (found === null) return { start: address, end: null };
+  const found = module?.functionAt(Number(address - module.base)) ?? null;
+  if (module === undefined || found === null) return { start: address, end: null, piece: null };
+  const at = (rva: number): Va => va(module.base + BigInt(rva));
+  const { piece } = found;
   return {
-    start: va(module.base + BigInt(found.start)),
-    end: found.end === null ? null : va(module.base + BigInt(found.end)),
+    start: at(found.start),
+    end: found.end === null ? null : at(found.end),
+    piece: piece == null ? null : { start: at(piece.begin), end: at(piece.end) },
   };
 }
 
@@ -53,11 +57,10 @@ function rangeOf(session: Session, bounds: Bounds): CodeRange | null {
 
 /** Cold chunks that one function may have beside its main part. */
 const MAX_CHUNKS = 32;
-const CHUNK_REACH = 0x4000n;
 
 /**
- * The function's graph. A jump out of the range to code whose .pdata chain leads back to this function is one of its cold
- * chunks; its own end is not recorded there, so what can be reached within 16 KB belongs to it.
+ * The function's graph. A jump out of the range to code whose .pdata chain, or whose S_SEPCODE record, leads back to this
+ * function goes to one of its cold chunks, which belongs to it whole.
  */
 function functionGraph(session: Session, bounds: Bounds, range: CodeRange | null): FlowGraph {
   const { target } = session;
@@ -71,12 +74,15 @@ function functionGraph(session: Session, bounds: Bounds, range: CodeRange | null
       ...(ranges === null ? {} : { ranges }),
       maxInstructions: MAX_INSTRUCTIONS,
     });
-    if (ranges === null || bounds.end === null || ranges.length > MAX_CHUNKS) return graph;
-    const chunk = graph.gaps.find(
-      (gap) => gap.kind === 'outside' && gap.to !== null && boundsOf(session, gap.to).start === bounds.start,
-    );
-    if (chunk === undefined || chunk.to === null) return graph;
-    ranges.push({ start: chunk.to, end: va(chunk.to + CHUNK_REACH) });
+    if (ranges === null || bounds.end === null) return graph;
+    const before = ranges.length;
+    for (const gap of graph.gaps) {
+      if (gap.kind !== 'outside' || gap.to === null) continue;
+      const { start, piece } = boundsOf(session, gap.to);
+      if (start !== bounds.start || piece === null || ranges.some((r) => r.start === piece.start)) continue;
+      if (ranges.length <= MAX_CHUNKS) ranges.push(piece);
+    }
+    if (ranges.length === before) return graph;
   }
 }
 
