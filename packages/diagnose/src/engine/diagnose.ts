@@ -1,6 +1,6 @@
 import type { Target } from '@dumpscope/debugger';
 import { consistency } from '../facts/consistency.ts';
-import { patterns } from '../patterns/index.ts';
+import { patterns, reviews } from '../patterns/index.ts';
 import { buildReport } from '../report/build.ts';
 import type { Confidence, Finding, Report } from '../report/report.ts';
 import { capByConsistency } from './confidence-cap.ts';
@@ -16,12 +16,16 @@ export function atLeast(confidence: Confidence, floor: Confidence): boolean {
 /** Runs every rule over the target. Same dump, same symbols, same answer: nothing of the host enters. */
 export function diagnose(target: Target, toolVersion: string): Report {
   const diagnosis = new Diagnosis(target);
-  const findings = patterns
+  const found = patterns
     .flatMap((pattern) => pattern.run(diagnosis))
-    .map((found) => {
-      const finding = contextPatterns.has(found.pattern) ? found : capByConsistency(found, diagnosis.fact(consistency));
-      return { finding, weight: weigh(finding) };
-    });
+    .map((finding) =>
+      contextPatterns.has(finding.pattern) ? finding : capByConsistency(finding, diagnosis.fact(consistency)),
+    );
+  const explaining = found.filter((finding) => !contextPatterns.has(finding.pattern));
+  const findings = [...found, ...reviews.flatMap((review) => review.run(diagnosis, explaining))].map((finding) => ({
+    finding,
+    weight: weigh(finding),
+  }));
   // Sorting is stable: findings of equal weight stay in the order of patterns/index.ts.
   findings.sort((a, b) => a.weight - b.weight);
   return buildReport(
@@ -64,6 +68,7 @@ const contextPatterns: ReadonlySet<string> = new Set([
   'idle-system',
   'young-system',
   'no-component-symbols',
+  'incorrect-stack-trace',
   'coincidental-symbolic-information',
   'passive-thread',
 ]);

@@ -43,3 +43,15 @@ export interface Pattern {
 export function definePattern(pattern: Pattern): Pattern {
   return pattern;
 }
+
+/** A rule about findings: which of them stand on doubtful ground. Runs when all patterns have. */
+export interface Review {
+  readonly id: string;
+  readonly title: string;
+  /** `findings`: those that explain something; what only describes the dump is left out. */
+  run(diagnosis: Diagnosis, findings: readonly Finding[]): readonly Finding[];
+}
+
+export function defineReview(review: Review): Review {
+  return review;
+}

@@ -1,5 +1,5 @@
 import { selfDiagnosis } from '../bugchecks/self-diagnosis.ts';
-import type { Pattern } from '../engine/diagnosis.ts';
+import type { Pattern, Review } from '../engine/diagnosis.ts';
 import { affineThread } from './affine-thread/rule.ts';
 import { blockedThread } from './blocked-thread/rule.ts';
 import { busySystem } from './busy-system/rule.ts';
@@ -11,9 +11,11 @@ import { dpcBlockage } from './dpc-blockage/rule.ts';
 import { highContention } from './high-contention/rule.ts';
 import { idleSystem } from './idle-system/rule.ts';
 import { inconsistentDump } from './inconsistent-dump/rule.ts';
+import { incorrectStackTrace } from './incorrect-stack-trace/rule.ts';
 import { invalidPointer } from './invalid-pointer/rule.ts';
 import { manualDump } from './manual-dump/rule.ts';
 import { missingThread } from './missing-thread/rule.ts';
+import { noComponentSymbols } from './no-component-symbols/rule.ts';
 import { nullPointer } from './null-pointer/rule.ts';
 import { passiveThread } from './passive-thread/rule.ts';
 import { spikingThread } from './spiking-thread/rule.ts';
@@ -57,3 +59,6 @@ export const patterns: readonly Pattern[] = [
   coincidentalSymbolicInformation,
   passiveThread,
 ];
+
+/** Rules about the findings of the others. */
+export const reviews: readonly Review[] = [incorrectStackTrace, noComponentSymbols];
