@@ -46,7 +46,8 @@ export function waitChains(graph: WaitGraph): readonly WaitChain[] {
     visits += vertices.length;
     if (visits > MAX_VISITS && chains.length > 0) break;
     const edges = vertices.flatMap(({ out }) => out).filter((edge) => inside(pruned, vertices, edge));
-    const holds = edges.filter(isHold);
+    // A lock for which nobody waits is no part of a chain, whoever holds it.
+    const holds = edges.filter((edge) => isHold(edge) && (pruned.vertex(edge.from)?.in.length ?? 0) > 0);
     if (holds.length === 0) continue;
     const path = longestWay(pruned, end);
     const holder = holderOf(path, end.node);

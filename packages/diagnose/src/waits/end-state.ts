@@ -45,6 +45,8 @@ export interface EndState {
   /** A timer of its own ends it. */
   readonly timed: boolean;
   readonly userMode: boolean | null;
+  /** An object that it waits for could not be read: who owns it, and whether it is set, is not known. */
+  readonly unread: boolean;
   /** The processor that it runs on or needs cannot leave a loop. */
   readonly spins: boolean;
   /** What the statement reads: evidence for it. */
@@ -69,7 +71,7 @@ export function endState(diagnosis: Diagnosis, end: GraphNode, holder: bigint | 
 }
 
 function plain(kind: EndKind, text: string): EndState {
-  return { kind, text, seconds: null, timed: false, userMode: null, spins: false, proof: null };
+  return { kind, text, seconds: null, timed: false, userMode: null, unread: false, spins: false, proof: null };
 }
 
 /** Whether a process is asked for something; else others wait for its end. */
@@ -159,7 +161,8 @@ function ofWaiting(
     ticksSinceWait === null || tickSeconds === null ? null : Math.max(0, ticksSinceWait - 1) * tickSeconds;
   const long = seconds === null ? '' : ` for ${clock(seconds)}`;
   const timed = wait?.timeout === true;
-  const common = { seconds, timed, userMode: wait?.userMode ?? null };
+  const unread = wait === null || !wait.complete || wait.blocks.some(({ type }) => type === null);
+  const common = { seconds, timed, userMode: wait?.userMode ?? null, unread };
   const claim = (text: string): EndState['proof'] => ({
     ...where,
     claim: `thread ${address(target, thread.address)} ${text}`,

@@ -37,6 +37,8 @@ export function weigh({ target }: Diagnosis, chain: WaitChain, end: EndState): W
     cap('likely', 'an owner that was inferred holds what it is said to hold');
   if (everyWaitTimed(chain)) cap('possible', 'the time limits of the waits do not end them');
   if (end.timed) cap('possible', 'the time limit of its wait does not end it');
+  if (end.kind === 'waiting' && end.unread)
+    cap('possible', 'what the end waits for, which could not be read, is not given to it');
   if (target.bugcheck === null)
     cap('likely', 'the memory was copied while the system ran: its parts are of the same moment');
   return { confidence, seconds, assumptions };

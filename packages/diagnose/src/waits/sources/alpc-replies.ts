@@ -153,7 +153,11 @@ function addServers(builder: WaitGraphBuilder, from: GraphNode, address: bigint)
     );
     return;
   }
-  const busy = busyServers(builder, address);
+  const busy = busyServers(builder, port);
+  if (busy === null) {
+    builder.limit(`who serves ALPC port ${text}`, 'its queue of received messages could not be read whole');
+    return;
+  }
   for (const { thread, message } of busy)
     answer(builder, {
       from,
@@ -201,12 +205,16 @@ function queueProof(builder: WaitGraphBuilder, port: AlpcPort, busy: number): Ed
   };
 }
 
-/** Threads that received a message of the port and have not answered it. */
-function busyServers(builder: WaitGraphBuilder, port: bigint): { thread: bigint; message: bigint }[] {
+/** Threads that received a message of the port and have not answered it; null where not all of its messages could be read. */
+function busyServers(builder: WaitGraphBuilder, port: AlpcPort): { thread: bigint; message: bigint }[] | null {
   const { target } = builder.diagnosis;
+  const queue = alpcQueue(target, port.address, 'PendingQueue', MAX_QUEUE);
+  if (queue === null || port.pendingQueueLength !== queue.length) return null;
   const found = new Map<bigint, bigint>();
-  for (const address of alpcQueue(target, port, 'PendingQueue', MAX_QUEUE) ?? []) {
-    const server = readAlpcMessage(target, address)?.serverThread ?? 0n;
+  for (const address of queue) {
+    const message = readAlpcMessage(target, address);
+    if (message === null) return null;
+    const server = message.serverThread;
     if (server !== 0n && !found.has(server)) found.set(server, address);
   }
   return [...found].map(([thread, message]) => ({ thread, message }));
