@@ -102,6 +102,14 @@ describe('blocked threads', () => {
       expect(told(findings(waitingMachine(arch, build, { System: { service } })))).toEqual([]);
     });
 
+    it(`${arch} ${build}: surer and sooner of a thread that is being terminated`, () => {
+      const one = (fields: Record<string, number>, seconds: number): Scenario =>
+        waitingMachine(arch, build, { 'app.exe': { a: cleanup(arch, { fields, waitTime: ago(arch, seconds) }) } });
+      expect(told(findings(one({ Terminated: 1 }, 20)))).toEqual(['software likely']);
+      expect(told(findings(one({ Terminated: 0 }, 20)))).toEqual([]);
+      expect(told(findings(one({ Terminated: 1 }, 5)))).toEqual([]);
+    });
+
     it(`${arch} ${build}: a sleep is told apart`, () => {
       const timed = build.startsWith('5.') ? { 'Tcb.Timer.Header.Inserted': 1 } : { 'Tcb.TimerActive': 1 };
       expect(

@@ -25,12 +25,16 @@ export function readSuspension(thread: Thread, wait: ThreadWait): Suspension | n
   const stored = thread.field('SuspendCount');
   const suspendCount = stored === null ? null : Number(BigInt.asIntN(8, stored));
   const freezeCount = freezeOf(thread);
-  const object = thread.fieldAddress('SuspendSemaphore') ?? thread.fieldAddress('SuspendEvent');
   const stopped =
     isWaiting(thread) &&
-    ((thread.waitReason !== null && SUSPENDED.has(thread.waitReason)) ||
-      (object !== null && wait.blocks.some((block) => block.object === object)));
+    ((thread.waitReason !== null && SUSPENDED.has(thread.waitReason)) || waitsForItself(thread, wait));
   return stopped || (suspendCount ?? 0) > 0 || (freezeCount ?? 0) > 0 ? { suspendCount, freezeCount, stopped } : null;
+}
+
+function waitsForItself(thread: Thread, { blocks }: ThreadWait): boolean {
+  if (blocks.length !== 1) return false;
+  const own = thread.fieldAddress('SuspendSemaphore') ?? thread.fieldAddress('SuspendEvent');
+  return own !== null && blocks[0]?.object === own;
 }
 
 function freezeOf(thread: Thread): number | null {

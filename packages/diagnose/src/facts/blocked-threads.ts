@@ -33,10 +33,14 @@ export interface BlockedThread extends WaitingThread {
   readonly caller: Frame | null;
   readonly stack: WaitStack | null;
   readonly device: Device | null;
+  /** It is being terminated and cannot end before the wait does. */
+  readonly dying: boolean;
 }
 
 /** Nothing that is well keeps a thread in the kernel for so long without a time-out. */
 const MIN_SECONDS = 60;
+/** A thread that is to end should have done so at once. */
+const MIN_DYING_SECONDS = 10;
 const DELAYS: ReadonlySet<number> = new Set([4, 11]);
 const IO_HOPS = 4;
 
@@ -57,7 +61,7 @@ export const blockedThreads: FactKey<readonly BlockedThread[]> = defineFact(
     ] as const) {
       // Oldest first: stacks are walked for so many threads only.
       const old = waits
-        .filter(({ seconds, wait }) => seconds !== null && seconds >= MIN_SECONDS && wait.userMode === false)
+        .filter(({ seconds, wait }) => seconds !== null && seconds >= MIN_DYING_SECONDS && wait.userMode === false)
         .sort((a, b) => (b.ticks ?? 0) - (a.ticks ?? 0));
       for (const waiting of old) {
         const blocked = blockedIn(diagnosis, waiting, kind);
@@ -71,7 +75,15 @@ export const blockedThreads: FactKey<readonly BlockedThread[]> = defineFact(
 function blockedIn(diagnosis: Diagnosis, waiting: WaitingThread, kind: BlockedKind): BlockedThread | null {
   const { target } = diagnosis;
   const { thread, wait, seconds } = waiting;
-  if (seconds === null || ownedWait(diagnosis, thread.address) !== null || wait.alertable === true) return null;
+  // Terminated is a bit of ETHREAD's cross-thread flags: set by whoever terminates it.
+  const dying = thread.field('Terminated') === 1n;
+  if (
+    seconds === null ||
+    (seconds < MIN_SECONDS && !dying) ||
+    ownedWait(diagnosis, thread.address) !== null ||
+    wait.alertable === true
+  )
+    return null;
   const device = kind === 'timeout' ? null : deviceOf(diagnosis, waiting);
   const stack = waitStack(diagnosis, thread);
   const caller = stack?.caller ?? null;
@@ -87,6 +99,7 @@ function blockedIn(diagnosis: Diagnosis, waiting: WaitingThread, kind: BlockedKi
     caller,
     stack,
     device,
+    dying,
   };
 }
 

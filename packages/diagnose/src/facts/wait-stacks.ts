@@ -12,9 +12,10 @@ export interface WaitStack {
   readonly sure: boolean;
 }
 
+/** A dispatch routine is called a few frames below the system call; file systems and filters add some dozens. */
 const MAX_FRAMES = 64;
-/** Two walks of a millisecond for each thread of a busy server. */
-const MAX_WALKS = 4096;
+/** More threads than wait long for no lock and no work on any system; a walk takes up to a millisecond. */
+const MAX_WALKS = 1024;
 
 interface Walks {
   readonly known: Map<bigint, WaitStack | null>;

@@ -24,6 +24,9 @@ export function blockedEvidence(target: Target, evidence: Evidence, blocked: Blo
     else evidence.memory(claim, outcome, inner, target.pointerSize, show);
   } else if (device !== null)
     evidence.fact('no driver is seen on its stack', stack === null ? 'undetermined' : 'true', show, 'stack');
+  const flags = thread.fieldAddress('Terminated');
+  if (blocked.dying && flags !== null)
+    evidence.memory(`${who} is being terminated (Terminated of its cross-thread flags)`, 'true', flags, 4, show);
   if (device === null) return;
   citeEdges(evidence, device.edges);
   evidence.fact(

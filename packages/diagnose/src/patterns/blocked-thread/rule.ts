@@ -67,6 +67,7 @@ function finding(diagnosis: Diagnosis, { kind, name, threads }: Group): Finding 
     threads.slice(0, MAX_EXAMINED).flatMap(({ thread }) => dependentsOf(diagnosis, thread.address).threads),
   );
   const processes = new Set(threads.map(({ thread }) => thread.owningProcess));
+  const dying = threads.filter((blocked) => blocked.dying).length;
   const [first] = threads;
   const seconds = first?.seconds ?? 0;
   const process = first?.thread.owningProcess ?? null;
@@ -75,9 +76,9 @@ function finding(diagnosis: Diagnosis, { kind, name, threads }: Group): Finding 
     ...blankFinding(
       'blocked-thread',
       kind,
-      confidenceOf(kind, threads, processes.size, waiting.size),
+      confidenceOf(kind, threads, processes.size, waiting.size + dying),
       `${plural(threads.length, 'thread')} of ${plural(processes.size, 'process', 'processes')} ${threads.length === 1 ? 'is' : 'are'} blocked in ${name}, for ${clock(seconds)}`,
-      `${meaning[kind]}. The wait is in kernel mode${kind === 'timeout' ? '' : ' without a time-out'}: the thread cannot even be terminated before it ends.${waiting.size === 0 ? '' : ` ${plural(waiting.size, 'other thread waits', 'other threads wait')} for ${threads.length === 1 ? 'it' : 'them'}.`}`,
+      `${meaning[kind]}. The wait is in kernel mode${kind === 'timeout' ? '' : ' without a time-out'}: the thread cannot even be terminated before it ends.${dying === 0 ? '' : ` ${plural(dying, 'of them is', 'of them are')} being terminated and ${dying === 1 ? 'does' : 'do'} not end because of it.`}${waiting.size === 0 ? '' : ` ${plural(waiting.size, 'other thread waits', 'other threads wait')} for ${threads.length === 1 ? 'it' : 'them'}.`}`,
     ),
     thread: json(first?.thread.address),
     process: json(process),
@@ -102,10 +103,10 @@ function confidenceOf(
   kind: BlockedKind,
   threads: readonly BlockedThread[],
   processes: number,
-  waiting: number,
+  held: number,
 ): Confidence {
   if (kind === 'timeout') return 'possible';
-  if (kind === 'hardware' || waiting > 0) return 'likely';
+  if (kind === 'hardware' || held > 0) return 'likely';
   return threads.length >= CLUSTER.threads && processes >= CLUSTER.processes ? 'likely' : 'possible';
 }
 
