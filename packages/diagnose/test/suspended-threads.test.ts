@@ -14,7 +14,7 @@ function suspendObject(build: string): string {
 /** A thread that waits for its own suspend object. */
 function suspended(arch: Arch, build: string, name: string, thread: Waiter['thread'] = {}): Waiter {
   return {
-    path: 'read',
+    path: 'suspended',
     object: `thread(${name}).Tcb.${suspendObject(build)}`,
     type: suspendObject(build) === 'SuspendEvent' ? 1 : 5,
     thread: { waitReason: 5, suspendCount: 1, waitTime: ago(arch, 300), ...thread },
@@ -74,7 +74,6 @@ describe('suspended threads', () => {
       for (const symbols of [true, false])
         expect(found(machine(arch, build, suspended(arch, build, 'owner'), { other }), symbols)).toEqual([
           'blocks-others strong',
-          'suspended possible',
         ]);
       // Nobody waits: one suspended thread of a process that goes on.
       expect(found(machine(arch, build, suspended(arch, build, 'owner'), { other, waiters: 0 }))).toEqual([
@@ -127,7 +126,6 @@ describe('suspended threads', () => {
     };
     expect(found(machine('x64', build, user, { other: { path: 'read', object: 'own stack' } }))).toEqual([
       'blocks-others possible',
-      'suspended possible',
     ]);
   });
 

@@ -16,8 +16,9 @@ export const everyBuild: readonly (readonly [Arch, string])[] = [
 /**
  * What lies above the wait, innermost first. `kernel`: nothing, the kernel's own thread. `service`: the driver's thread
  * routine. `work`: that routine serving a request. `read`, `cleanup`: dispatch routines on the thread of a caller.
+ * `suspended`: nothing, on a user thread.
  */
-export type Path = 'kernel' | 'service' | 'work' | 'read' | 'cleanup';
+export type Path = 'suspended' | 'kernel' | 'service' | 'work' | 'read' | 'cleanup';
 
 export interface Waiter {
   readonly path: Path;
@@ -155,7 +156,8 @@ function build64or32(arch: Arch, n: number, waiter: Waiter): Built {
 
 /** Functions and the return addresses into them, from KiSwapContext outwards; sizes come from the unwind data. */
 function x64(thread: ThreadSpec, kernelStack: bigint, path: Path): Built {
-  const inWait: Readonly<Record<Path, string>> = {
+  const inWait: Readonly<Record<Path, Value>> = {
+    suspended: 0,
     kernel: 'after(nt!ExpWorkerThread, nt!KeWaitForSingleObject)',
     service: 'waitdrv!ServiceThread+26',
     work: 'waitdrv!ServeRequests+3f',
@@ -171,6 +173,7 @@ function x64(thread: ThreadSpec, kernelStack: bigint, path: Path): Built {
     0,
   ];
   const above: Readonly<Record<Path, readonly Value[]>> = {
+    suspended: [],
     kernel: system,
     service: system,
     work: ['after(waitdrv!ServiceThread, waitdrv!ServeRequests)', ...system],
@@ -213,6 +216,7 @@ function x86(thread: ThreadSpec, kernelStack: bigint, path: Path): Built {
     { ebp: at(0x1d0), ret: 0 },
   ];
   const frames: Readonly<Record<Path, StackContents['frames']>> = {
+    suspended: [wait(0)],
     kernel: [wait('nt+12080'), { ebp: at(0x6c), ret: 0 }],
     service: [wait('waitdrv!ServiceThread+1e'), { ebp: at(0x6c), ret: 0 }],
     work: [

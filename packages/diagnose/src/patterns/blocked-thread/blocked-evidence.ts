@@ -32,7 +32,7 @@ export function blockedEvidence(target: Target, evidence: Evidence, blocked: Blo
   evidence.fact(
     device.enumerated === null
       ? `whether device ${argument(target, device.address)} is of the Plug and Play tree could not be read`
-      : `the stack of device ${argument(target, device.address)} ${device.enumerated ? 'stands on' : 'has no'} device of the Plug and Play tree`,
+      : `the stack of device ${argument(target, device.address)} ${device.enumerated ? 'stands on a' : 'has no'} device of the Plug and Play tree`,
     device.enumerated === null ? 'undetermined' : 'true',
     `dt nt!_DEVICE_OBJECT ${argument(target, device.address)}`,
     '_DEVOBJ_EXTENSION.AttachedTo, DeviceNode',

@@ -52,7 +52,7 @@ function groupsOf(blocked: readonly BlockedThread[]): readonly Group[] {
 }
 
 const meaning: Readonly<Record<BlockedKind, string>> = {
-  software: 'Nothing in the dump says what it waits for there: what the driver does not do is the question',
+  software: 'No lock and no request of the dump explains the wait: what the driver does not do is the question',
   hardware:
     'The request lies with the driver of a device: the device has not answered, or its driver has lost the request',
   timeout: 'The wait has a time-out: the driver sleeps or polls, and whoever called it waits as long',
@@ -78,7 +78,7 @@ function finding(diagnosis: Diagnosis, { kind, name, threads }: Group): Finding 
       kind,
       confidenceOf(kind, threads, processes.size, waiting.size + dying),
       `${plural(threads.length, 'thread')} of ${plural(processes.size, 'process', 'processes')} ${threads.length === 1 ? 'is' : 'are'} blocked in ${name}, for ${clock(seconds)}`,
-      `${meaning[kind]}. The wait is in kernel mode${kind === 'timeout' ? '' : ' without a time-out'}: the thread cannot even be terminated before it ends.${dying === 0 ? '' : ` ${plural(dying, 'of them is', 'of them are')} being terminated and ${dying === 1 ? 'does' : 'do'} not end because of it.`}${waiting.size === 0 ? '' : ` ${plural(waiting.size, 'other thread waits', 'other threads wait')} for ${threads.length === 1 ? 'it' : 'them'}.`}`,
+      `${meaning[kind]}. A wait in kernel mode${kind === 'timeout' ? '' : ' without a time-out'} cannot even be ended by terminating the thread.${dying === 0 ? '' : ` ${plural(dying, 'of them is', 'of them are')} being terminated and ${dying === 1 ? 'does' : 'do'} not end because of it.`}${waiting.size === 0 ? '' : ` ${plural(waiting.size, 'other thread waits', 'other threads wait')} for ${threads.length === 1 ? 'it' : 'them'}.`}`,
     ),
     thread: json(first?.thread.address),
     process: json(process),

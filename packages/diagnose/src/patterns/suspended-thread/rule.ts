@@ -22,14 +22,17 @@ export const suspendedThread: Pattern = definePattern({
   title: 'Suspended Thread',
   run(diagnosis: Diagnosis): readonly Finding[] {
     const findings: Finding[] = [];
+    const told = new Set<bigint>();
     let examined = 0;
     for (const group of diagnosis.fact(suspendedThreads)) {
       for (const suspended of group.threads) {
         if (examined++ >= MAX_EXAMINED) break;
         const dependents = dependentsOf(diagnosis, suspended.thread.address);
-        if (dependents.threads.length > 0) findings.push(blocking(diagnosis, group, suspended, dependents));
+        if (dependents.threads.length === 0) continue;
+        findings.push(blocking(diagnosis, group, suspended, dependents));
+        told.add(suspended.thread.address);
       }
-      const stopped = stoppedGroup(diagnosis, group);
+      const stopped = stoppedGroup(diagnosis, group, told);
       if (stopped !== null) findings.push(stopped);
     }
     return findings;
@@ -53,7 +56,7 @@ function blocking(
   const recorded = owned.some(({ certainty }) => certainty === 'recorded');
   const things = [...new Set(dependents.edges.map(({ from }) => nodeText(target, from)))];
   const who = threadText(target, thread.address);
-  const age = suspended.seconds === null ? '' : `, for ${clock(suspended.seconds)}`;
+  const age = suspended.seconds === null ? '' : ` for ${clock(suspended.seconds)}`;
   return {
     ...blankFinding(
       'suspended-thread',
@@ -82,7 +85,8 @@ function confidenceOf(group: SuspendedGroup, { suspension }: SuspendedThread, re
   return recorded && group.normal === null ? 'strong' : 'likely';
 }
 
-function stoppedGroup(diagnosis: Diagnosis, group: SuspendedGroup): Finding | null {
+/** `told`: threads of which a finding of their own says that others wait for them. */
+function stoppedGroup(diagnosis: Diagnosis, group: SuspendedGroup, told: ReadonlySet<bigint>): Finding | null {
   const { target } = diagnosis;
   if (group.normal !== null) return null;
   const threads = group.threads.filter(
@@ -90,6 +94,7 @@ function stoppedGroup(diagnosis: Diagnosis, group: SuspendedGroup): Finding | nu
   );
   if (threads.length === 0) return null;
   const whole = group.all === true && threads.length === group.threads.length;
+  if (!whole && threads.every(({ thread }) => told.has(thread.address))) return null;
   const evidence = diagnosis.evidence('suspended');
   for (const suspended of threads.slice(0, MAX_NAMED)) suspensionEvidence(target, evidence, suspended, group);
   const image = group.process.image ?? 'a process without a name';
