@@ -175,6 +175,22 @@ describe.skipIf(!have('clang-19') || !have('lld-link-19'))('modules of a built i
     expect(refused.limits.some((limit) => limit.why.includes('not used'))).toBe(true);
   });
 
+  it('says that a PDB was made with /DEBUG:FASTLINK', () => {
+    // The feature code of a full PDB (VC140) replaced by that of a minimal one.
+    const mini = Buffer.from(built.pdb);
+    const feature = Buffer.alloc(4);
+    feature.writeUInt32LE(20140508);
+    const at = mini.indexOf(feature);
+    expect(at).toBeGreaterThan(0);
+    mini.write('MINI', at, 'latin1');
+    const target = open(
+      memoryWith(() => true),
+      answersOf({ pdb: new Uint8Array(mini) }),
+    );
+    expect(target.modules[1]?.debugInfo).not.toBeNull();
+    expect(target.limits.find((limit) => limit.why.includes('FASTLINK'))?.wouldNeed).toContain('/DEBUG:FULL');
+  });
+
   it('reads code and unwind data that the dump lacks from the image', () => {
     const asked: SymbolRequest[] = [];
     const headers = (rva: number) => rva === 0;

@@ -251,6 +251,9 @@ export class LoadedModule implements Module, ImageRange {
         if (!accepted) return null;
         this.#mismatch = what;
       }
+      // What the PDB itself says is missing from it: made with /DEBUG:FASTLINK.
+      for (const problem of pdb.problems)
+        this.#context.limits.add(`symbols of ${this.name}`, problem.message, `${request.name} linked with /DEBUG:FULL`);
       this.#openedPdb = pdb;
     } catch (error) {
       if (!(error instanceof PdbError)) throw error;
