@@ -169,6 +169,23 @@ describe.skipIf(!have('clang-19') || !have('lld-link-19'))('a driver with privat
     expect(run('dt drv!*')).toBe('          drv!State\n');
   });
 
+  it('.expr /s c++ holds for addresses and counts of commands', () => {
+    expect(run('.expr /s c++')).toBe('Current expression evaluator: C++ - C++ source expressions\n');
+    try {
+      // 10 is decimal, a variable its value, a function its address, & no prefix of a segment.
+      expect(run('db &drv!g_number L(2+2)')).toMatch(/ {2}d6 ff ff ff +\.\.\.\.\n$/);
+      expect(run('dd drv!g_state.next L1')).toMatch(/ {2}fffffff9\n$/);
+      expect(run('u drv!Plain L1')).toMatch(/^drv!Plain \[/);
+      expect(run('db &drv!g_table[0] L10').split('\n')).toHaveLength(2);
+      expect(run('dd drv!nothing L1')).toMatch(/^Couldn't resolve error at 'drv!nothing/);
+    } finally {
+      run('.expr /s masm');
+    }
+    expect(run('db drv!g_table L10').split('\n')).toHaveLength(2);
+    expect(run('? @@c++(drv!g_state.next->count) + 0n7')).toBe('Evaluate expression: 0 = 00000000`00000000\n');
+    expect(run('.expr /q')).toContain('C++ - C++ source expressions');
+  });
+
   it('u and uf show lines, .lines and .asm change that', () => {
     expect(run('u drv!Plain L1')).toMatch(/^drv!Plain \[.*drv\.c @ 12\]:\nfffff800`/);
     expect(run('uf drv!Plain')).toMatch(/\n {3}12 fffff800`\w+ \S+ +\w+/);

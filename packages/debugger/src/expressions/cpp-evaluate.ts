@@ -4,14 +4,19 @@ import { type CppValue, load } from './cpp-value.ts';
 import { evaluateWholeMasm } from './masm.ts';
 import { type ExpressionScope, masmAddress } from './scope.ts';
 
+/** The scope with the types that an expression names first. */
+export function typedScope(text: string, scope: ExpressionScope): ExpressionScope {
+  return scope.typesFor === undefined ? scope : { ...scope, types: scope.typesFor(text) };
+}
+
 /** Evaluates a C++ expression to a typed value, an lvalue where it is one (`??`). */
 export function evaluateCpp(text: string, scope: ExpressionScope, switchDepth = 0): CppValue {
-  return new CppEvaluator(text, scope, evaluateWholeMasm, switchDepth).run();
+  return new CppEvaluator(text, typedScope(text, scope), evaluateWholeMasm, switchDepth).run();
 }
 
 /** The C++ expression as the ULONG64 that commands and the MASM evaluator take: signed values sign-extended. */
 export function evaluateCppValue(text: string, scope: ExpressionScope, switchDepth = 0): bigint {
-  const value = load(evaluateCpp(text, scope, switchDepth), scope, () => text.trim(), false);
+  const value = load(evaluateCpp(text, scope, switchDepth), typedScope(text, scope), () => text.trim(), false);
   if (value.scalar === null) throw new CommandError(`Type conflict error at '${text.trim()}'`);
   return value.type.kind === 'pointer'
     ? masmAddress(value.scalar, scope.pointerSize)

@@ -61,6 +61,12 @@ export class CppEvaluator {
     return value;
   }
 
+  /** The value of the longest expression that the text begins with, and the offset behind it. */
+  runPrefix(): { readonly value: CppValue; readonly end: number } {
+    const value = this.#binary(1);
+    return { value, end: this.#tokens[this.#at - 1]?.end ?? 0 };
+  }
+
   #peek(ahead = 0): CppToken {
     return this.#tokens[Math.min(this.#at + ahead, this.#tokens.length - 1)] as CppToken;
   }

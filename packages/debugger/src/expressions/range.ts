@@ -1,6 +1,6 @@
 import type { Va } from '@dumpscope/core';
 import { CommandError } from '../commands/command.ts';
-import { evaluateMasm } from './masm.ts';
+import { evaluateExpression } from './evaluate.ts';
 import { parseMasmNumber } from './masm-number.ts';
 import { type ExpressionScope, targetAddress } from './scope.ts';
 
@@ -29,11 +29,12 @@ export function parseAddress(
   start = 0,
 ): { readonly address: Va; readonly value: bigint; readonly end: number } {
   let at = skipBlanks(text, start);
-  const prefix = '%&#'.includes(text[at] ?? ' ') ? (text[at++] as string) : '';
-  let { value, end } = evaluateMasm(text, scope, at);
+  // In C++ these are operators.
+  const prefix = scope.evaluator !== 'c++' && '%&#'.includes(text[at] ?? ' ') ? (text[at++] as string) : '';
+  let { value, end } = evaluateExpression(text, scope, at);
   if (text[end] === ':' && text[end + 1] !== ':') {
     const segment = value;
-    ({ value, end } = evaluateMasm(text, scope, end + 1));
+    ({ value, end } = evaluateExpression(text, scope, end + 1));
     // Protected-mode kernel segments are flat, so the offset alone counts.
     if (prefix === '&') value = BigInt.asUintN(64, (segment << 4n) + value);
   }
@@ -72,7 +73,7 @@ export function parseRange(
   if (at >= text.length || text[at] === '"') return { address, count: defaultCount, end: at, explicit: false };
   const byLength = lengthMark(text.slice(at), scope);
   if (byLength !== null) {
-    const length = evaluateMasm(text, scope, at + byLength.width);
+    const length = evaluateExpression(text, scope, at + byLength.width);
     const bytes = length.value * BigInt(size);
     if (byLength.mode !== '?' && bytes > RANGE_LIMIT) return fail();
     const count = Number(length.value > 0xffff_ffffn ? 0xffff_ffffn : length.value);

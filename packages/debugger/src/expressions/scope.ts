@@ -30,6 +30,8 @@ export interface ExpressionScope {
   readonly pointerSize: 4 | 8;
   /** Default radix of MASM numbers: 8, 10 or 16. */
   readonly radix: number;
+  /** What `.expr /s` chose for addresses and numbers of commands; MASM where it is absent. */
+  readonly evaluator?: 'masm' | 'c++';
   /** Registers that MASM tries before numbers and symbols when the `@` is missing. */
   isCommonRegister(name: string): boolean;
   register(name: string): RegisterValue | undefined;
@@ -47,6 +49,8 @@ export interface ExpressionScope {
   /** Entry point of the image at `base`, for `$iment`. */
   imageEntry(base: bigint): Va | undefined;
   readonly types: TypeTable;
+  /** Types for a C++ expression in a command's arguments: those of the modules and variables that it names first. */
+  typesFor?(text: string): TypeTable;
 }
 
 /** The target's form of an address: 32-bit targets drop the sign extension that the MASM evaluator works with. */

@@ -1,4 +1,4 @@
-import { evaluateMasm } from '../../expressions/masm.ts';
+import { evaluateExpression } from '../../expressions/evaluate.ts';
 import { Structure } from '../../nt/structure.ts';
 import type { Processor, Target } from '../../target/model.ts';
 import { CommandError, type Session } from '../command.ts';
@@ -7,7 +7,7 @@ import { sessionScope } from '../session/scope.ts';
 /** The processor that an argument names, the current one without. */
 export function processorArgument(session: Session, args: string): Processor {
   const { target } = session;
-  const number = args.trim() === '' ? session.processor : Number(evaluateMasm(args, sessionScope(session)).value);
+  const number = args.trim() === '' ? session.processor : Number(evaluateExpression(args, sessionScope(session)).value);
   const found = target.processors.find((p) => p.number === number);
   if (found !== undefined) return found;
   throw new CommandError(

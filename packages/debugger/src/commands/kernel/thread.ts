@@ -1,4 +1,4 @@
-import { evaluateMasm } from '../../expressions/masm.ts';
+import { evaluateExpression } from '../../expressions/evaluate.ts';
 import { targetAddress } from '../../expressions/scope.ts';
 import type { Thread } from '../../target/model.ts';
 import { type Command, CommandError, type CommandResult, defineCommand, type Session } from '../command.ts';
@@ -30,7 +30,7 @@ export function extensionArgs(session: Session, args: string, maxValues: number)
   while (text !== '' && values.length < maxValues) {
     // Extension arguments are one expression a word: `0 -1` is two values.
     const word = /^(?:"[^"]*"|\([^)]*\)|\S)+/.exec(text)?.[0] ?? text;
-    values.push(evaluateMasm(word, scope).value);
+    values.push(evaluateExpression(word, scope).value);
     text = text.slice(word.length).trimStart();
   }
   return { options, values, words: text === '' ? [] : text.split(/\s+/) };

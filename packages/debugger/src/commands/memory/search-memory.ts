@@ -1,4 +1,4 @@
-import { evaluateMasm } from '../../expressions/masm.ts';
+import { evaluateExpression } from '../../expressions/evaluate.ts';
 import { parseRange } from '../../expressions/range.ts';
 import { targetAddress } from '../../expressions/scope.ts';
 import { type Command, CommandError, defineCommand } from '../command.ts';
@@ -93,7 +93,7 @@ export const searchMemoryCommand: Command = defineCommand({
     const size = { w: 2, d: 4, q: 8, u: 2 }[type] ?? 1;
     const range = parseRange(args, scope, { size, defaultCount: 0, start: from });
     if (!range.explicit) throw new CommandError('Range error', { at: from });
-    const pattern = patternOf(args.slice(range.end), type, (text) => evaluateMasm(text, scope));
+    const pattern = patternOf(args.slice(range.end), type, (text) => evaluateExpression(text, scope));
     if (pattern.bytes.length === 0) throw new CommandError("Numeric expression missing from '<EOL>'");
     const reader = virtualReader(session);
     const hits = search(reader, range.address, range.count * size, pattern);

@@ -10,7 +10,7 @@ import { effectiveAddress, shownOperand } from './effective-address.ts';
 import { pcrAddress } from './pcr-address.ts';
 import { isCommonRegister, registerByName } from './registers-by-name.ts';
 import { currentProcess, currentRegisters, currentThread, processorOf, sessionMemory } from './session.ts';
-import { sessionVariables } from './variables.ts';
+import { sessionVariables, withExpressionTypes } from './variables.ts';
 
 /** The session as the evaluators see it. Nothing is cached: commands build one per run. */
 export function sessionScope(session: Session): ExpressionScope {
@@ -23,7 +23,9 @@ export function sessionScope(session: Session): ExpressionScope {
   return {
     pointerSize: target.pointerSize,
     radix: session.radix,
+    evaluator: session.evaluator,
     types: target.layouts.table,
+    typesFor: (text) => withExpressionTypes(session, text).target.layouts.table,
     isCommonRegister: (name) => isCommonRegister(target.arch, name),
     register(name) {
       const set = current();

@@ -1,5 +1,5 @@
 import { type Va, va } from '@dumpscope/core';
-import { evaluateMasm } from '../../expressions/masm.ts';
+import { evaluateExpression } from '../../expressions/evaluate.ts';
 import { parseAddress } from '../../expressions/range.ts';
 import type { Registers } from '../../target/model.ts';
 import { fpName, makeRegisters, pcName, spName } from '../../target/registers.ts';
@@ -69,7 +69,7 @@ function run(session: Session, args: string, name: string): CommandResult<FrameR
   }
   let limit = DEFAULT_FRAMES;
   if (rest.trim() !== '') {
-    const { value, end } = evaluateMasm(rest, sessionScope(session));
+    const { value, end } = evaluateExpression(rest, sessionScope(session));
     if (rest.slice(end).trim() !== '')
       throw new CommandError('Extra character error', { at: args.length - rest.length + end });
     limit = Math.min(Number(value), MAX_FRAMES);

@@ -1,4 +1,4 @@
-import { evaluateMasm } from '../../expressions/masm.ts';
+import { evaluateExpression } from '../../expressions/evaluate.ts';
 import { type Command, CommandError, defineCommand } from '../command.ts';
 import { hexDigits } from '../format/address.ts';
 import { result } from '../format/lines.ts';
@@ -20,7 +20,7 @@ export const frameCommand: Command = defineCommand({
     const text = option === null ? args : args.slice(option[0].length);
     const start = currentRegisters(session);
     if (start === null) throw new CommandError(`Unable to get the stack of processor ${session.processor}`);
-    const number = text === '' ? session.frame : Number(evaluateMasm(text, sessionScope(session)).value);
+    const number = text === '' ? session.frame : Number(evaluateExpression(text, sessionScope(session)).value);
     const trace = walk(session, start, Math.min(number, 0xffff) + 1);
     const shown = shownFrames(session, trace)[number];
     if (shown === undefined)

@@ -74,18 +74,28 @@ export const machineCommand: Command = defineCommand({
   },
 });
 
+const EVALUATORS = {
+  masm: 'MASM - Microsoft Assembler expressions',
+  'c++': 'C++ - C++ source expressions',
+} as const;
+
 export const evaluatorCommand: Command = defineCommand({
   names: ['.expr'],
-  summary: 'show or set the evaluator of ? and r',
-  usage: '.expr [/s masm|c++]',
-  fidelity: 'As in WinDbg for ?, .formats and r; addresses of other commands are always MASM expressions.',
+  summary: 'show or set the evaluator of expressions',
+  usage: '.expr [/s masm|c++] [/q]',
+  fidelity: 'As in WinDbg.',
   run(session, args) {
+    if (args.toLowerCase() === '/q') {
+      const rows = Object.values(EVALUATORS).map((evaluator) => ({ evaluator }));
+      return result(rows, ['Available expression evaluators:', ...rows.map((row) => `    ${row.evaluator}`)]);
+    }
     const wanted = /^\/s\s+(\S+)$/i.exec(args)?.[1]?.toLowerCase();
     if (wanted === 'masm' || wanted === 'c++') session.evaluator = wanted;
     else if (args !== '') throw new CommandError('Syntax error', { at: 0 });
-    const name =
-      session.evaluator === 'masm' ? 'MASM - Microsoft Assembler expressions' : 'C++ - C++ source expressions';
-    return result([{ evaluator: session.evaluator }], [`Current expression evaluator: ${name}`]);
+    return result(
+      [{ evaluator: session.evaluator }],
+      [`Current expression evaluator: ${EVALUATORS[session.evaluator]}`],
+    );
   },
 });
 

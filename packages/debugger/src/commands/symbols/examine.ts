@@ -1,7 +1,7 @@
 import { va } from '@dumpscope/core';
 import type { ModuleSymbol } from '@dumpscope/symbols';
 import { typeName } from '../../expressions/cpp-types.ts';
-import { evaluateMasm } from '../../expressions/masm.ts';
+import { evaluateExpression } from '../../expressions/evaluate.ts';
 import { compileWildcard } from '../../expressions/wildcard.ts';
 import type { Module } from '../../target/model.ts';
 import { type Command, CommandError, type CommandResult, defineCommand, type Session } from '../command.ts';
@@ -56,7 +56,7 @@ function parseExamine(session: Session, args: string): ExamineOptions {
     text = text.slice(m[0].length);
     letters += letter;
     if (letter.toLowerCase() !== 's') continue;
-    const { value, end } = evaluateMasm(text, sessionScope(session));
+    const { value, end } = evaluateExpression(text, sessionScope(session));
     size = Number(BigInt.asUintN(32, value));
     text = text.slice(end).trim();
   }
