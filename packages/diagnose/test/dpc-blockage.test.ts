@@ -3,7 +3,9 @@
 import { dpcQueues } from '@dumpscope/debugger';
 import { describe, expect, it } from 'vitest';
 import type { ProcessorSpec, Scenario } from '../../forge/src/scenario/scenario.ts';
+import { Diagnosis } from '../src/engine/diagnosis.ts';
 import { diagnose, type Finding } from '../src/index.ts';
+import { waitGraph } from '../src/waits/wait-graph.ts';
 import { forgedTarget, scenarioNamed } from './forged.ts';
 
 /** `scenario` with members of one processor changed. */
@@ -142,7 +144,16 @@ describe('what holds the queue', () => {
       },
     };
     const queue = [{ at: 'object(device).Dpc', routine: 'dpcdrv!RingDpc' }];
-    const [finding] = blocked(changed(device, 1, { dpc: { active: true, queue } }));
+    const scenario = changed(device, 1, { dpc: { active: true, queue } });
+    // The same in the wait graph: the IRP, the queue, the processor.
+    const graph = new Diagnosis(forgedTarget(scenario, { symbols: false })).fact(waitGraph);
+    const irp = graph.vertex({ kind: 'object', object: 'IRP', address: 0xffffa9851e122010n });
+    const next = irp?.out[0]?.to;
+    expect(next).toMatchObject({ kind: 'object', object: 'DPC queue' });
+    expect(next === undefined ? [] : graph.vertex(next)?.out.map(({ to }) => to)).toEqual([
+      { kind: 'processor', number: 1 },
+    ]);
+    const [finding] = blocked(scenario);
     expect(finding?.evidence.map(({ claim }) => claim).join('\n')).toMatch(
       /DPC of the device object ffffa985`1e121000, whose current IRP ffffa985`1e122010 waits for it/,
     );

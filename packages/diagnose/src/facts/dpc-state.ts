@@ -9,6 +9,8 @@
 import { type DpcQueue, dpcQueues, type Processor, readDpc, type Target } from '@dumpscope/debugger';
 import { type Member, member, memberOf } from '../bugchecks/kernel-struct.ts';
 import { type Diagnosis, defineFact, type FactKey } from '../engine/diagnosis.ts';
+import { clock } from '../engine/words.ts';
+import { spinSites } from './spin-sites.ts';
 
 export interface RunningDpc {
   readonly routine: bigint;
@@ -59,4 +61,55 @@ function runningDpc(target: Target, processor: Processor, queues: readonly DpcQu
       return { routine, at, how: `DeferredRoutine of the active DPC ${queue.active.toString(16)}` };
   }
   return null;
+}
+
+/** A DPC should be done within 100 µs; no watchdog waits for less than this. */
+export const HELD_SECONDS = 1;
+
+export interface TickCount {
+  readonly ticks: number;
+  readonly limit: number | null;
+  readonly seconds: number | null;
+  readonly over: boolean;
+}
+
+export function countedTicks(diagnosis: Diagnosis, ticks: Member | null, limit: Member | null): TickCount | null {
+  if (ticks?.value == null) return null;
+  const increment = diagnosis.target.time.tickIncrement;
+  const value = Number(ticks.value);
+  const allowed = limit?.value == null ? null : Number(limit.value);
+  return {
+    ticks: value,
+    limit: allowed,
+    seconds: increment === null ? null : (value * increment) / 1e7,
+    over: allowed !== null && allowed > 0 && value >= allowed,
+  };
+}
+
+export function lasts(count: TickCount | null): boolean {
+  return count !== null && (count.over || (count.seconds !== null && count.seconds >= HELD_SECONDS));
+}
+
+/** `runs one DPC for 20.000 s`: what keeps its DPCs and timers from running; null where nothing is known to, for long. */
+export function heldBy(
+  diagnosis: Diagnosis,
+  state: DpcState,
+): { readonly why: string; readonly at: Member | null } | null {
+  const { processor } = state;
+  const { irql, dpcRoutineActive } = processor;
+  if (processor.idle === true) return null;
+  const spins = diagnosis
+    .fact(spinSites)
+    .some(
+      ({ waiter, loop }) => waiter.processor === processor && (loop.lockCell !== null || loop.shape === 'queued-wait'),
+    );
+  if (dpcRoutineActive !== true && irql !== null && irql.kind === 'exact' && irql.level < 2) return null;
+  const at = dpcRoutineActive === true ? state.dpcTicks : state.dispatchTicks;
+  const ran = countedTicks(diagnosis, at, dpcRoutineActive === true ? state.dpcLimit : state.dispatchLimit);
+  const time = ran?.seconds == null || !lasts(ran) ? '' : ` for ${clock(ran.seconds)}`;
+  if (!lasts(ran) && !spins) return null;
+  return {
+    why: `${dpcRoutineActive === true ? 'runs one DPC' : 'stays at DISPATCH_LEVEL or above'}${time}`,
+    at: time === '' ? null : at,
+  };
 }

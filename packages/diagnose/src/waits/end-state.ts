@@ -202,14 +202,16 @@ function onProcessor(diagnosis: Diagnosis, number: number, holder: bigint | null
   const site = diagnosis.fact(spinSites).find((candidate) => candidate.waiter.processor.number === number);
   // A lock that is free by now: the loop is about to end.
   const spins = site !== undefined && isStuck(site) && site.loop.exits.every(({ taken }) => taken !== true);
-  const runs = processor?.currentThread === holder;
+  // Without a holder the chain ends in the processor itself: nobody but it runs a DPC or a timer that is its own.
+  const itself = holder === null;
+  const runs = itself || processor?.currentThread === holder;
   const level = processor?.irql == null ? '' : ` at IRQL ${processor.irql.level}`;
   const at = processor?.interrupted == null ? '' : ` in ${target.nameOf(processor.interrupted.pc).text}`;
   const what = spins ? `spins${at}${level}` : `runs${at}${level}`;
   const ready =
     holder === null || runs ? undefined : diagnosis.fact(readyThreads).find(({ thread }) => thread.address === holder);
   const text = runs
-    ? `${spins ? 'spins' : 'runs'} on processor ${number}${at}${level}`
+    ? `${spins ? 'spins' : 'runs'}${itself ? '' : ` on processor ${number}`}${at}${level}`
     : `${ready === undefined ? 'needs' : `is ready for ${clock(ready.readySeconds)} and needs`} processor ${number}, which ${what}`;
   return {
     ...plain(runs ? (spins ? 'spinning' : 'running') : 'ready', text),

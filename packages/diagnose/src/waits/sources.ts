@@ -1,6 +1,7 @@
 import type { EdgeSource } from './edge-source.ts';
 import { alpcReplies } from './sources/alpc-replies.ts';
 import { dispatcherObjects } from './sources/dispatcher-objects.ts';
+import { dpcQueueSource } from './sources/dpc-queues.ts';
 import { executiveResources } from './sources/executive-resources.ts';
 import { fastMutexes } from './sources/fast-mutexes.ts';
 import { ipis } from './sources/ipis.ts';
@@ -24,6 +25,7 @@ export const edgeSources: readonly EdgeSource[] = [
   dispatcherObjects,
   spinLocks,
   ipis,
+  dpcQueueSource,
   readyThreadSource,
   processors,
 ];

@@ -4,12 +4,9 @@ import type { Member } from '../../bugchecks/kernel-struct.ts';
 import type { Diagnosis } from '../../engine/diagnosis.ts';
 import type { Evidence } from '../../engine/evidence.ts';
 import { clock, count, plural } from '../../engine/words.ts';
-import type { DpcState } from '../../facts/dpc-state.ts';
+import { countedTicks, type DpcState, HELD_SECONDS, lasts, type TickCount } from '../../facts/dpc-state.ts';
 import type { Confidence, Finding } from '../../report/report.ts';
 import { spinFindings } from '../dispatch-level-spin/rule.ts';
-
-/** A DPC should be done within 100 µs; no watchdog waits for less than this. */
-const MIN_SECONDS = 1;
 
 export interface Hold {
   readonly verdict: 'long-dpc' | 'raised-irql';
@@ -22,25 +19,18 @@ export interface Hold {
   readonly assumptions: readonly string[];
 }
 
-interface Count {
-  readonly ticks: number;
-  readonly limit: number | null;
-  readonly seconds: number | null;
-  readonly over: boolean;
-}
-
 /** Null where the queue can drain, where nothing shows that it could not for long, or where that cannot be read. */
 export function holdOf(diagnosis: Diagnosis, state: DpcState, evidence: Evidence): Hold | null {
   const { processor } = state;
   if (processor.idle === true) return null;
   const spin = spinOn(diagnosis, processor);
   if (processor.dpcRoutineActive === true) {
-    const ran = counted(diagnosis, state.dpcTicks, state.dpcLimit);
+    const ran = countedTicks(diagnosis, state.dpcTicks, state.dpcLimit);
     if (spin === null && !lasts(ran)) return null;
     tickEvidence(evidence, 'in the DPC that runs', state.dpcTicks, state.dpcLimit, ran);
     return hold(diagnosis, state, 'long-dpc', ran, spin);
   }
-  const above = counted(diagnosis, state.dispatchTicks, state.dispatchLimit);
+  const above = countedTicks(diagnosis, state.dispatchTicks, state.dispatchLimit);
   const level = processor.irql?.level ?? null;
   // A recorded level below DISPATCH_LEVEL: DPCs run at the next chance, whatever the count was.
   if (level !== null && level < 2 && processor.irql?.kind === 'exact') return null;
@@ -59,26 +49,9 @@ function spinOn(diagnosis: Diagnosis, processor: Processor): Finding | null {
           finding.processor === processor.number &&
           finding.verdict !== 'transient' &&
           finding.verdict !== 'undetermined' &&
-          (finding.since?.maxSeconds ?? MIN_SECONDS) >= MIN_SECONDS,
+          (finding.since?.maxSeconds ?? HELD_SECONDS) >= HELD_SECONDS,
       ) ?? null
   );
-}
-
-function counted(diagnosis: Diagnosis, ticks: Member | null, limit: Member | null): Count | null {
-  if (ticks?.value == null) return null;
-  const increment = diagnosis.target.time.tickIncrement;
-  const value = Number(ticks.value);
-  const allowed = limit?.value == null ? null : Number(limit.value);
-  return {
-    ticks: value,
-    limit: allowed,
-    seconds: increment === null ? null : (value * increment) / 1e7,
-    over: allowed !== null && allowed > 0 && value >= allowed,
-  };
-}
-
-function lasts(count: Count | null): boolean {
-  return count !== null && (count.over || (count.seconds !== null && count.seconds >= MIN_SECONDS));
 }
 
 function tickEvidence(
@@ -86,7 +59,7 @@ function tickEvidence(
   what: string,
   ticks: Member | null,
   limit: Member | null,
-  counted: Count | null,
+  counted: TickCount | null,
 ): void {
   if (ticks !== null)
     evidence.memory(
@@ -112,7 +85,7 @@ function hold(
   diagnosis: Diagnosis,
   state: DpcState,
   verdict: Hold['verdict'],
-  ran: Count | null,
+  ran: TickCount | null,
   spin: Finding | null,
 ): Hold {
   const { processor } = state;

@@ -1,13 +1,10 @@
 /** What is queued, whether list and count agree, and who asked for it. */
 import type { DpcQueue, QueuedDpc, Target } from '@dumpscope/debugger';
-import { member } from '../../bugchecks/kernel-struct.ts';
 import type { Evidence } from '../../engine/evidence.ts';
 import { address, argument, plural } from '../../engine/words.ts';
+import { currentIrpOf, deviceOfDpc } from '../../facts/dpc-device.ts';
 
 const MAX_NAMED = 8;
-
-const DEVICE_OBJECT = 3;
-const DRIVER_OBJECT = 4;
 
 /** `sound`: list and count say the same. `broken`: they cannot both be right. `open`: not all could be read. */
 export type QueueState = 'sound' | 'broken' | 'open';
@@ -75,10 +72,9 @@ function importanceText(dpc: QueuedDpc): string {
 
 /** A KDPC inside a DEVICE_OBJECT is the one that IoRequestDpc queues: its driver completes I/O there. */
 function deviceEvidence(target: Target, dpc: QueuedDpc, evidence: Evidence): void {
-  const device = deviceOf(target, dpc.address);
+  const device = deviceOfDpc(target, dpc.address);
   if (device === null) return;
-  const irp = member(target, '_DEVICE_OBJECT', device, 'CurrentIrp');
-  const current = irp?.value ?? 0n;
+  const current = currentIrpOf(target, device)?.value ?? 0n;
   evidence.memory(
     `it is the DPC of the device object ${address(target, device)}${current === 0n ? '' : `, whose current IRP ${address(target, current)} waits for it`}`,
     'true',
@@ -86,13 +82,4 @@ function deviceEvidence(target: Target, dpc: QueuedDpc, evidence: Evidence): voi
     target.pointerSize === 8 ? 0x40 : 0x20,
     `!devobj ${argument(target, device)}`,
   );
-}
-
-export function deviceOf(target: Target, dpc: bigint): bigint | null {
-  const place = member(target, '_DEVICE_OBJECT', 0n, 'Dpc.Type');
-  if (place === null) return null;
-  const device = dpc - place.address;
-  const driver = member(target, '_DEVICE_OBJECT', device, 'DriverObject')?.value ?? 0n;
-  if (target.memory.u16(device) !== DEVICE_OBJECT || driver === 0n) return null;
-  return target.memory.u16(driver) === DRIVER_OBJECT ? device : null;
 }

@@ -205,6 +205,7 @@ function deviceBlame({ target }: Diagnosis, { end }: WaitChain): Finding['blame'
 }
 
 function relationWord(chain: WaitChain, object: GraphNode | null): string {
+  if (chain.holder === null && chain.end.kind === 'processor') return 'processor';
   const edge = chain.holds.find(({ from }) => from === object);
   return edge?.relation === 'owned-by' ? 'owner' : edge?.relation === 'answered-by' ? 'server' : 'thread';
 }
