@@ -15,6 +15,8 @@ export interface KernelQueue {
   readonly entries: readonly Va[];
   /** False where the lists could not be followed to their ends. */
   readonly whole: boolean;
+  /** KTHREAD.QueueListEntry of the threads that serve it; null where that list could not be followed. */
+  readonly threads: readonly Va[] | null;
 }
 
 const PRIORITIES = 32;
@@ -35,7 +37,15 @@ function plainQueue(target: Target, address: bigint, limit: number): KernelQueue
   const head = queue.addressOf('EntryListHead');
   if (running === undefined || maximum === undefined || head === undefined) return null;
   const { entries, end } = walkList(target, target.memory, head, limit);
-  return { address: queue.address, type: '_KQUEUE', running, maximum, entries, whole: end === 'head' };
+  return {
+    address: queue.address,
+    type: '_KQUEUE',
+    running,
+    maximum,
+    entries,
+    whole: end === 'head',
+    threads: threadsOf(queue),
+  };
 }
 
 function priorityQueue(target: Target, address: bigint, limit: number): KernelQueue | null {
@@ -54,5 +64,22 @@ function priorityQueue(target: Target, address: bigint, limit: number): KernelQu
     all.push(...entries);
     if (end !== 'head') whole = false;
   }
-  return { address: queue.address, type: '_KPRIQUEUE', running, maximum, entries: all, whole };
+  return {
+    address: queue.address,
+    type: '_KPRIQUEUE',
+    running,
+    maximum,
+    entries: all,
+    whole,
+    threads: threadsOf(queue),
+  };
+}
+
+const MAX_THREADS = 0x10000;
+
+function threadsOf(queue: Structure): readonly Va[] | null {
+  const head = queue.addressOf('ThreadListHead');
+  if (head === undefined) return null;
+  const { entries, end } = walkList(queue.target, queue.memory, head, MAX_THREADS);
+  return end === 'head' ? entries : null;
 }

@@ -89,6 +89,7 @@ function ofRequests(chain: WaitChain, end: EndState, seconds: number | null, ker
   if (end.kind === 'ready' || end.kind === 'terminating' || end.kind === 'unserved') return 'likely';
   // A request that nobody has even taken, because everybody who could is busy.
   const untaken = chain.holds.filter(({ from }) => from.kind === 'object' && untakenKinds.has(from.object));
+  if (end.kind === 'unknown') return null;
   if (untaken.length > 0) return untaken.some(({ combination }) => combination === 'any') ? 'possible' : 'likely';
   // Programs wait for pipes, sockets and keys in user mode; the system itself does not wait for long.
   return end.kind === 'device' && kernel ? 'possible' : null;

@@ -88,30 +88,27 @@ function addServer(builder: WaitGraphBuilder, from: GraphNode, reply: LpcReplyWa
   ]);
 }
 
-/** Nobody keeps the number: it lies in the queue of the connection port, or the server took it without receiving threads. */
+/** Nobody keeps the number: it counts as unread only where it is seen in the queue of the connection port. */
 function addProcess(builder: WaitGraphBuilder, from: GraphNode, reply: LpcReplyWait): void {
   const { target } = builder.diagnosis;
   const id = reply.messageId.toString(16);
   const client = reply.port === null ? null : readLpcPort(target, reply.port);
   const connection = client === null ? null : readLpcPort(target, client.connectionPort);
-  if (connection === null || connection.serverProcess === 0n) {
-    builder.limit(`who is to answer LPC message ${id}`, 'no thread received it, and its port could not be read');
+  const queued = connection === null ? null : lpcQueue(target, connection.address, MAX_QUEUE);
+  if (connection === null || connection.serverProcess === 0n || queued?.includes(reply.messageId) !== true) {
+    builder.limit(
+      `who is to answer LPC message ${id}`,
+      `no thread that could be read has received it, and ${queued === null || queued === undefined ? "its port's queue could not be read" : "it is not in its port's queue"}`,
+    );
     return;
   }
-  const queued = lpcQueue(target, connection.address, MAX_QUEUE);
-  const place = new Structure(target, '_LPCP_PORT_OBJECT', connection.address);
-  const where =
-    queued === null
-      ? 'whose queue could not be read'
-      : queued.includes(reply.messageId)
-        ? 'in whose queue it lies unread'
-        : 'in whose queue it does not lie';
+  const port = argument(target, connection.address);
   answer(builder, from, { kind: 'process', address: connection.serverProcess }, [
     {
-      claim: `no thread has received LPC message ${id}; the server of its connection port ${argument(target, connection.address)}, ${where}, is process ${argument(target, connection.serverProcess)}`,
-      address: place.addressOf('ServerProcess') ?? null,
+      claim: `LPC message ${id} lies unread in the queue of connection port ${port}; its server is process ${argument(target, connection.serverProcess)}`,
+      address: new Structure(target, '_LPCP_PORT_OBJECT', connection.address).addressOf('ServerProcess') ?? null,
       length: target.pointerSize,
-      command: `dt nt!_LPCP_PORT_OBJECT ${argument(target, connection.address)}`,
+      command: `dt nt!_LPCP_PORT_OBJECT ${port}`,
       source: '_LPCP_PORT_OBJECT.ServerProcess',
     },
   ]);

@@ -35,8 +35,10 @@ export const queuedWork: EdgeSource = defineEdgeSource({
       if (queue.entries.length === 0 || (idle > 0 && !full)) continue;
       const busy = threads.filter((thread) => !waitsOn(builder, thread, address));
       if (busy.length === 0) continue;
+      // A worker that is not in the lists of threads may be idle, or about to be.
+      const unseen = queue.threads?.length !== threads.length;
       stacks ??= new StackIndex(builder.waits);
-      addQueue(builder, queue, busy, idle, stacks);
+      addQueue(builder, queue, { busy, idle, unseen }, stacks);
     }
   },
 });
@@ -71,8 +73,7 @@ class StackIndex {
 function addQueue(
   builder: WaitGraphBuilder,
   queue: KernelQueue,
-  busy: readonly Thread[],
-  idle: number,
+  { busy, idle, unseen }: { readonly busy: readonly Thread[]; readonly idle: number; readonly unseen: boolean },
   stacks: StackIndex,
 ): void {
   const { target } = builder.diagnosis;
@@ -108,13 +109,29 @@ function addQueue(
   }
   if (!waited) return;
   const proof = queueProof(builder, queue, busy.length, idle);
+  if (unseen)
+    builder.add({
+      from: node,
+      to: {
+        kind: 'unknown',
+        id: `workers of ${queue.address.toString(16)}`,
+        label: 'a worker of the queue that could not be read',
+      },
+      relation: 'answered-by',
+      certainty: 'recorded',
+      combination: 'any',
+      access: null,
+      escape: null,
+      since: null,
+      proof: [proof],
+    });
   for (const thread of busy)
     builder.add({
       from: node,
       to: { kind: 'thread', address: thread.address },
       relation: 'answered-by',
       certainty: 'recorded',
-      combination: busy.length > 1 ? 'any' : 'all',
+      combination: busy.length > 1 || unseen ? 'any' : 'all',
       access: null,
       escape: null,
       since: null,
