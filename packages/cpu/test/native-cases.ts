@@ -642,6 +642,8 @@ const MAKERS: readonly (readonly [weight: number, make: Maker])[] = [
     2,
     (b) => {
       b.opcode = [b.r.pick([0x9e, 0x9f, 0xf8, 0xf9, 0xf5, 0xfc, 0xfd, 0x90])];
+      // pause
+      if (b.opcode[0] === 0x90 && b.r.chance(50)) b.prefixes.push(0xf3);
     },
   ],
   [
