@@ -1,6 +1,7 @@
 /** A loop around an interrupted PC as the rules see it: what its exits wait for, and whether they can be taken. */
 import type { Instruction } from '@dumpscope/cpu';
 import type { Module } from '@dumpscope/debugger';
+import type { CounterArray } from './counter-array.ts';
 
 export interface WaitCell {
   readonly address: bigint;
@@ -70,6 +71,8 @@ export interface LoopView {
     readonly waitsFor: 'writer' | 'readers' | 'writer-or-waiting-writer' | null;
   } | null;
   readonly chain: ChainWait | null;
+  /** The loop goes over one counter for each processor and waits until all are zero. */
+  readonly readerCounters: CounterArray | null;
   /** Abstract execution from the captured state: repeats a state, leaves after so many iterations, or is unknown. */
   readonly execution: {
     readonly end: 'cycle' | 'exit' | 'unknown';

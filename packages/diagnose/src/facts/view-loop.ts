@@ -3,6 +3,7 @@
 import { describeGap } from '@dumpscope/core';
 import {
   analyzeLoop,
+  type CpuState,
   type ExitAnalysis,
   type Loop,
   type LoopAnalysis,
@@ -12,6 +13,7 @@ import {
   type RunResult,
 } from '@dumpscope/cpu';
 import type { Frame, Registers, Target } from '@dumpscope/debugger';
+import { counterArray } from './counter-array.ts';
 import { capturedMemory, controlRegionOf, cpuState, programOf } from './cpu-state.ts';
 import type { ExitView, LoopShape, LoopView, WaitCell } from './loop-view.ts';
 
@@ -46,6 +48,7 @@ export function viewLoop(
         ? { mode: analysis.protocol.mode, waitsFor: analysis.protocol.waitsFor }
         : null,
     chain: chainOf(analysis.protocol),
+    readerCounters: countersOf(target, analysis, loop, state),
     execution: viewExecution(target, analysis),
     stores: analysis.stores.length,
     awaitsOthers: loop.instructions.some(({ mnemonic, lock }) => lock || mnemonic === 'pause'),
@@ -130,6 +133,14 @@ function shapeOf(protocol: Protocol): LoopShape {
     case 'unclassified':
       return 'other';
   }
+}
+
+/** Only a loop that waits and takes nothing itself can be such a scan. */
+function countersOf(target: Target, analysis: LoopAnalysis, loop: Loop, state: CpuState): LoopView['readerCounters'] {
+  const { protocol, execution } = analysis;
+  if (execution.end !== 'cycle' || analysis.stores.length > 0 || analysis.calls.length > 0) return null;
+  const kinds: readonly Protocol['kind'][] = ['memory-wait', 'unclassified', 'counter'];
+  return kinds.includes(protocol.kind) ? counterArray(target, loop, state) : null;
 }
 
 function chainOf(protocol: Protocol): LoopView['chain'] {

@@ -5,6 +5,7 @@ import { address, list } from '../../engine/words.ts';
 import type { WaitCell } from '../../facts/loop-view.ts';
 import { pageCaching } from '../../facts/page-caching.ts';
 import type { SpinSite } from '../../facts/spin-sites.ts';
+import { judgeCounters } from './judge-counters.ts';
 import type { Judgement } from './judgement.ts';
 
 /** Null where the loop is an ordinary one that goes on or ends by itself: no finding. */
@@ -33,6 +34,7 @@ export function judgeLoop(diagnosis: Diagnosis, site: SpinSite, evidence: Eviden
           exit.invariant && exit.cells.length > 0 && exit.taken !== true && (loop.stores === 0 || !exit.mayBeStored),
       ));
   // A loop that calls on what cannot be followed may be the main loop of a worker: only its waits are known.
+  if (loop.readerCounters !== null) return judgeCounters(diagnosis, site, loop.readerCounters, evidence);
   if (loop.execution.end === 'cycle' && !loop.execution.assumesCalls && !waits) {
     evidence.fact(
       loop.execution.text,
