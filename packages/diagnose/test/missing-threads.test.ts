@@ -131,6 +131,27 @@ describe('missing threads', () => {
     expect(told({ ...dropped, memory: { ...dropped.memory, ...broken } })).toEqual([]);
   });
 
+  it('does not trust a count that disagrees everywhere', () => {
+    const processes = Object.fromEntries(
+      ['a', 'b', 'c', 'd'].map((name) => [
+        `${name}.exe`,
+        { [`t${name}`]: { path: 'read', object: 'own stack' } as Waiter },
+      ]),
+    );
+    const scenario = waitingMachine('x64', build, processes);
+    const counting = (n: number): Scenario => ({
+      ...scenario,
+      processes: Object.fromEntries(
+        Object.entries(scenario.processes).map(([key, process], i) => [
+          key,
+          i > 0 && i <= n ? { ...process, fields: { ActiveThreads: 7 } } : process,
+        ]),
+      ),
+    });
+    expect(told(counting(3))).toHaveLength(3);
+    expect(told(counting(4))).toEqual([]);
+  });
+
   it('names the thread that a lock leads to and no list does', () => {
     const scenario = machine('x64', build, 'thread(hidden)', null);
     const app = scenario.processes['app.exe'];

@@ -52,8 +52,19 @@ describe('passive threads', () => {
     const irp = { at: 'ffffa98500100000', locations: [{ MajorFunction: 3 }] };
     expect(role('x64', build, withThread(SERVICE, { irps: [irp] }))).toBeNull();
     expect(role('x64', build, withThread(SERVICE, { startAddress: 'intelppm!DriverEntry' }))).toBeNull();
+    // A worker of the kernel that runs a driver's item keeps its queue; a thread that the driver made has none.
+    const item: Waiter = { path: 'work', object: 'static' };
+    const started = { startAddress: 'nt!ExpWorkerThread' };
+    const queue = { fields: { 'Tcb.Queue': 'nt!ExWorkerQueue' } };
+    expect(role('x64', build, withThread(item, { ...started, ...queue }))).toBeNull();
+    expect(role('x64', build, withThread(item, started))).toBe('driver-worker');
+    // The kernel calls the driver for a request: more of it is below.
     expect(
-      role('x64', build, withThread({ path: 'work', object: 'static' }, { startAddress: 'nt!ExpWorkerThread' })),
+      role(
+        'x64',
+        build,
+        withThread({ path: 'cleanup', object: 'static' }, { ...started, ...{ fields: { 'Tcb.SystemThread': 1 } } }),
+      ),
     ).toBeNull();
   });
 
@@ -91,6 +102,8 @@ describe('passive threads', () => {
     expect(role('x64', build, user(16), 'lsass.exe')).toBe('server');
     expect(role('x64', build, user(13), 'explorer.exe')).toBe('messages');
     expect(role('x64', build, user(6), 'app.exe')).toBeNull();
+    const kernel = user(13);
+    expect(role('x64', build, withThread(kernel, { waitMode: 'kernel' }), 'csrss.exe')).toBe('messages');
   });
 
   it('says once what waits for work, clears drivers, and names who does not', () => {

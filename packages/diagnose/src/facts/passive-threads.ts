@@ -42,8 +42,10 @@ const DELAYS: ReadonlySet<number> = new Set([4, 11]);
 
 /** KOBJECTS: KQUEUE, and KPRIQUEUE of 8.1 and later (EventPair before; nobody waits on one with WrQueue). */
 const QUEUES: ReadonlySet<number> = new Set([OBJECT_TYPE.queue, 21]);
+/** IopThreadStart, PspSystemThreadStartup, KiStartSystemThread. */
+const START_FRAMES = 3;
 /** More frames of its own below the wait, and a driver's thread is at work. */
-const MAX_OWN_FRAMES = 2;
+const MAX_OWN_FRAMES = 4;
 
 export const passiveThreads: FactKey<ReadonlyMap<bigint, PassiveThread>> = defineFact(
   'passive threads',
@@ -73,15 +75,15 @@ function passiveRole(diagnosis: Diagnosis, waiting: WaitingThread): Role | null 
   if (reason === null || ownsLock(diagnosis, thread.address)) return null;
   const system = isSystemThread(thread) === true;
   const start = thread.field('StartAddress');
-  const module = !system || start === null ? null : (target.moduleAt(start) ?? null);
+  const module = !system || start === null ? null : routineModule(diagnosis, thread, target.moduleAt(start) ?? null);
   const as = (role: PassiveRole, why: string): Role => ({ role, system, module, reason: why });
   if (reason === REASON.wrQueue) {
     const strange = wait.blocks.find((block) => block.type !== null && !QUEUES.has(block.type));
     return strange === undefined ? as('queue', 'it waits for an entry of a queue (WrQueue)') : null;
   }
   if (reason === REASON.wrLpcReceive) return as('server', 'it waits for a request to its port (WrLpcReceive)');
-  if (reason === REASON.wrUserRequest && wait.userMode === true)
-    return as('messages', 'it waits for window messages (WrUserRequest)');
+  // win32k's own threads (raw input, desktops) wait so in kernel mode, all others in user mode.
+  if (reason === REASON.wrUserRequest) return as('messages', 'it waits for window messages (WrUserRequest)');
   if (module === null || DIRECTED.has(reason)) return null;
   const own = isKernelCode(target, module);
   if (reason === REASON.wrFreePage)
@@ -94,6 +96,21 @@ function passiveRole(diagnosis: Diagnosis, waiting: WaitingThread): Role | null 
   return reason === REASON.wrVirtualMemory || reason === REASON.wrPageOut
     ? as('memory', `it waits ${where} in a wait of the memory manager`)
     : as('kernel-worker', `it waits ${where}`);
+}
+
+/**
+ * IoCreateSystemThread (8 and later) starts in the kernel, which calls the driver's routine. A worker that took an item from
+ * its queue has the same stack, but keeps that queue in KTHREAD.Queue; and whoever serves requests has more of the kernel
+ * below the driver.
+ */
+function routineModule(diagnosis: Diagnosis, thread: Thread, start: Module | null): Module | null {
+  const { target } = diagnosis;
+  if (start === null || !isKernelCode(target, start) || thread.field('Queue') !== 0n) return start;
+  const stack = waitStack(diagnosis, thread);
+  const [only, ...others] = stack?.drivers ?? [];
+  if (stack === null || only === undefined || others.length > 0) return start;
+  const outermost = stack.frames.findLastIndex((frame) => target.moduleAt(frame.pc) === only);
+  return stack.frames.length - 1 - outermost <= START_FRAMES ? only : start;
 }
 
 /** Where the objects lie, if the thread waits for something to do; null where it waits for something to end. */

@@ -14,6 +14,8 @@ export interface UncountedThreads {
 }
 
 const MAX_PLAUSIBLE = 100_000;
+/** Where more processes than these (or one in ten) disagree, the count is not what it is taken for in this build. */
+const MAX_DISAGREEING = 3;
 
 /**
  * A thread is counted and linked under one lock when it is made; it is discounted when it begins to exit and unlinked when
@@ -23,6 +25,8 @@ export const uncountedThreads: FactKey<readonly UncountedThreads[]> = defineFact
   'uncounted threads',
   (diagnosis: Diagnosis) => {
     const { target } = diagnosis;
+    // Memory that was copied while the system ran shows count and list at two moments.
+    if (target.bugcheck === null) return [];
     const found: UncountedThreads[] = [];
     const listed = new Map<bigint, Thread[]>();
     for (const thread of target.threads()) {
@@ -47,7 +51,7 @@ export const uncountedThreads: FactKey<readonly UncountedThreads[]> = defineFact
           found: elsewhere(diagnosis, process, new Set(own.map((t) => t.address))),
         });
     }
-    return found;
+    return found.length > Math.max(MAX_DISAGREEING, target.processes().length / 10) ? [] : found;
   },
 );
 

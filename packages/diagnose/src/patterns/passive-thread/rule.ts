@@ -103,10 +103,12 @@ function byDriver(
   return [...found].map(([name, threads]) => ({ name, threads })).sort((a, b) => b.threads.length - a.threads.length);
 }
 
-/** System threads that wait, and not for work. */
+/** System threads that wait, not for work and not for a time: those come back by themselves. */
 function leftOver(diagnosis: Diagnosis): readonly WaitingThread[] {
   const passive = diagnosis.fact(passiveThreads);
   return diagnosis
     .fact(waitingThreads)
-    .filter(({ thread }) => isSystemThread(thread) === true && !passive.has(thread.address));
+    .filter(
+      ({ thread, wait }) => isSystemThread(thread) === true && wait.timeout !== true && !passive.has(thread.address),
+    );
 }
