@@ -4,7 +4,7 @@ import type { Scenario } from '../../forge/src/scenario/scenario.ts';
 import { Diagnosis } from '../src/engine/diagnosis.ts';
 import { passiveThreads } from '../src/facts/passive-threads.ts';
 import { diagnose } from '../src/index.ts';
-import { forgedTarget } from './forged.ts';
+import { forgedTarget, scenarioNamed } from './forged.ts';
 import { type Arch, ago, everyBuild, type Waiter, waitingMachine } from './waiting.ts';
 
 const KERNEL: Waiter = { path: 'kernel', object: 'static' };
@@ -213,6 +213,32 @@ describe('waits that began together', () => {
       },
     } as Scenario;
     expect(clusters(busy)[0]).toMatch(/^likely/);
+  });
+
+  it('stands beside the spin that began at that moment', () => {
+    const seed = scenarioNamed('S01a');
+    const around = (seconds: number): Scenario => {
+      const scenario = crowd('x86', '5.1.2600.5512', FOUR, 12, (i) => seconds - (i % 8) / 64);
+      const added = (name: 'processes' | 'stacks' | 'memory' | 'modules'): object => ({
+        ...scenario[name],
+        ...seed[name],
+      });
+      return {
+        ...seed,
+        processes: added('processes') as Scenario['processes'],
+        stacks: added('stacks') as NonNullable<Scenario['stacks']>,
+        memory: added('memory') as NonNullable<Scenario['memory']>,
+        modules: added('modules') as Scenario['modules'],
+      };
+    };
+    // The spinning thread last waited 10:37.437 ago.
+    const { findings } = diagnose(forgedTarget(around(637), { symbols: false }), 'test');
+    expect(findings[0]?.pattern).toBe('dispatch-level-spin');
+    const cluster = findings.find(({ pattern }) => pattern === 'waiting-thread-time');
+    expect(cluster).toMatchObject({ confidence: 'likely' });
+    expect(cluster?.summary).toContain('when processor 0 began what it still does');
+    const later = diagnose(forgedTarget(around(300), { symbols: false }), 'test').findings;
+    expect(later.find(({ pattern }) => pattern === 'waiting-thread-time')).toMatchObject({ confidence: 'possible' });
   });
 
   it('uses the length of a tick that the dump records', () => {
