@@ -8,7 +8,7 @@ import { RUNNING } from '../../facts/stacks.ts';
 import type { HolderPlace } from '../../locks/holder-place.ts';
 import { oldIrqlSaved } from '../../locks/old-irql.ts';
 import { type QueuedWait, type QueueEntry, WAIT } from '../../locks/queue-entry.ts';
-import { byHoldersState, type Judgement } from './judgement.ts';
+import { byHoldersState, canStillRelease, type Judgement } from './judgement.ts';
 import { frameElsewhere, frameHolding, mechanism } from './mechanism.ts';
 
 export function byPlace(
@@ -159,7 +159,7 @@ export function byPlace(
         confidence: 'likely',
         why: spinsToo
           ? `The holder is processor ${other.number}, which cannot leave a loop itself: the root is there.`
-          : `The holder's entry ${entry} lies on a stack of processor ${other.number}${other.idle === true ? ', although its PC is in the idle loop' : ''}; that processor can still release the lock.`,
+          : `The holder's entry ${entry} lies on a stack of processor ${other.number}${other.idle === true ? ', although its PC is in the idle loop' : ''}; ${canStillRelease(diagnosis, other)}.`,
         assumptions: [],
         wouldChange: [`the predecessor on this thread's own stack`],
       };

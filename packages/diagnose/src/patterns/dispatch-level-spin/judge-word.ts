@@ -7,7 +7,7 @@ import { isStuck, type SpinSite, spinSites } from '../../facts/spin-sites.ts';
 import { findHolders, type Holder, type HolderSearch, sawEverything } from '../../locks/holders.ts';
 import { type LockPlace, lockPlace } from '../../locks/lock-place.ts';
 import { corruptCount, judgeReaders } from './judge-shared.ts';
-import { busyElsewhere, byHoldersState, type Judgement } from './judgement.ts';
+import { busyElsewhere, byHoldersState, canStillRelease, type Judgement } from './judgement.ts';
 
 export function judgeWord(diagnosis: Diagnosis, site: SpinSite, cell: WaitCell, evidence: Evidence): Judgement {
   const { target } = diagnosis;
@@ -183,7 +183,7 @@ function held(
         confidence: 'likely',
         why: spinsToo
           ? `Processor ${number} holds the lock in ${name} ${paths} and cannot leave a loop itself: the root is there.`
-          : `Processor ${number} holds the lock in ${name} ${paths}; it is executing and can still release it.`,
+          : `Processor ${number} holds the lock in ${name} ${paths}; ${canStillRelease(diagnosis, other)}.`,
         assumptions: sure ? [] : ['the path that holds the lock was taken'],
         wouldChange,
       };

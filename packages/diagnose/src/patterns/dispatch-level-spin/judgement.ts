@@ -1,5 +1,6 @@
 import type { Frame, Processor } from '@dumpscope/debugger';
 import type { Diagnosis } from '../../engine/diagnosis.ts';
+import { isManualCode } from '../../facts/dump-taker.ts';
 import { type SpinSite, spinSites, unexaminedProcessors } from '../../facts/spin-sites.ts';
 import { ipiWaitOf } from '../../locks/ipi-wait.ts';
 import { waitChain } from '../../locks/spin-graph.ts';
@@ -136,4 +137,13 @@ export function byHoldersState(
       wouldChange: [wouldChange, `the holder of the lock that processor ${chain.at} waits for`],
     };
   return null;
+}
+
+/** Whether a processor that holds a lock can still give it back: not the one that crashed. */
+export function canStillRelease(diagnosis: Diagnosis, holder: Processor | null): string {
+  const { bugcheck } = diagnosis.target;
+  const crashed = holder?.contextTrust === 'bugchecking' && bugcheck !== null && !isManualCode(bugcheck.baseCode);
+  return crashed
+    ? `the bug check ${bugcheck.code.toString(16)} stopped it there and the lock is never released: that is the root, and this spin a side scene`
+    : 'it is executing and can still release it';
 }
