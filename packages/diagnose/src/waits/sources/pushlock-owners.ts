@@ -9,9 +9,11 @@ import type { GraphNode } from '../node.ts';
 export interface FoundPushLock {
   readonly lock: PushLock;
   readonly node: GraphNode;
-  /** From the last that came to the first. */
-  readonly waiters: readonly PushLockWaitBlock[];
+  /** Wait blocks by address, from the last that came to the first. */
+  readonly waiters: ReadonlyMap<bigint, PushLockWaitBlock>;
   readonly whole: boolean;
+  /** That of the first waiter, where the chain leads to it. */
+  readonly shareCount: number | null;
 }
 
 export function addPushLockOwners(builder: WaitGraphBuilder, locks: readonly FoundPushLock[]): void {
@@ -29,8 +31,7 @@ export function addPushLockOwners(builder: WaitGraphBuilder, locks: readonly Fou
 
 /** Held together: some builds count the holders in the first waiter's block. */
 function accessOf(found: FoundPushLock): string {
-  const first = found.waiters.at(-1);
-  return found.whole && (first?.shareCount ?? 0) > 0 ? 'shared' : 'exclusive';
+  return found.whole && (found.shareCount ?? 0) > 0 ? 'shared' : 'exclusive';
 }
 
 function addRecorded(builder: WaitGraphBuilder, found: FoundPushLock, thread: bigint, entry: LockEntry): void {
@@ -72,7 +73,7 @@ function addInferred(builder: WaitGraphBuilder, locks: readonly FoundPushLock[],
   for (const found of locks) {
     const { address } = found.lock;
     const waiters = new Set<bigint>(
-      found.waiters.flatMap((link) => builder.waitsOn(link.address).map(({ wait }) => wait.thread.address)),
+      [...found.waiters.keys()].flatMap((link) => builder.waitsOn(link).map(({ wait }) => wait.thread.address)),
     );
     const others = (hits.get(address) ?? []).filter((hit) => !waiters.has(hit.thread));
     const threads = new Set(others.map(({ thread }) => thread));

@@ -14,7 +14,7 @@ import {
   WAIT_REASON,
   type WaitBlock,
 } from '@dumpscope/debugger';
-import { argument, plural } from '../../engine/words.ts';
+import { argument } from '../../engine/words.ts';
 import { lockEntryIndex } from '../../facts/lock-entry-index.ts';
 import { stackPointers } from '../../facts/stack-pointers.ts';
 import { defineEdgeSource, type EdgeSource, type WaitGraphBuilder } from '../edge-source.ts';
@@ -30,7 +30,12 @@ const MAX_SEARCHES = 4096;
 /** Wait blocks that are read in all. */
 const MAX_STEPS = 0x40000;
 
-type Chain = ReturnType<typeof pushLockWaiters>;
+interface Chain {
+  /** By address, from the last waiter to the first. */
+  readonly blocks: ReadonlyMap<bigint, PushLockWaitBlock>;
+  readonly whole: boolean;
+  readonly shareCount: number | null;
+}
 
 export const pushLocks: EdgeSource = defineEdgeSource({
   id: 'pushlock',
@@ -106,11 +111,12 @@ class PushLockFinder {
     const lock = readPushLock(target, address);
     if (lock?.waitBlock == null || lock.waitBlock === 0n) return false;
     const chain = this.#chain(lock.waitBlock);
-    if (!chain.blocks.some((link) => link.address === block.object)) return false;
-    const found: FoundPushLock = { lock, node: nodeOf(lock), waiters: chain.blocks, whole: chain.whole };
+    if (!chain.blocks.has(block.object)) return false;
+    const { blocks: waiters, whole, shareCount } = chain;
+    const found: FoundPushLock = { lock, node: nodeOf(lock), waiters, whole, shareCount };
     this.locks.push(found);
     this.#byAddress.set(address, found);
-    for (const link of chain.blocks) if (!this.#byBlock.has(link.address)) this.#byBlock.set(link.address, found);
+    for (const link of chain.blocks.keys()) if (!this.#byBlock.has(link)) this.#byBlock.set(link, found);
     return true;
   }
 
@@ -118,8 +124,13 @@ class PushLockFinder {
   #chain(last: bigint): Chain {
     const known = this.#chains.get(last);
     if (known !== undefined) return known;
-    const chain = pushLockWaiters(this.#builder.diagnosis.target, last, Math.min(MAX_WAITERS, this.#steps));
-    this.#steps -= chain.blocks.length;
+    const { blocks, whole } = pushLockWaiters(this.#builder.diagnosis.target, last, Math.min(MAX_WAITERS, this.#steps));
+    const chain: Chain = {
+      blocks: new Map(blocks.map((link) => [link.address, link])),
+      whole,
+      shareCount: blocks.at(-1)?.shareCount ?? null,
+    };
+    this.#steps -= blocks.length;
     this.#chains.set(last, chain);
     return chain;
   }
@@ -132,9 +143,9 @@ function nodeOf(lock: PushLock): GraphNode {
 function claim(builder: WaitGraphBuilder, wait: ThreadWait, block: WaitBlock, found: FoundPushLock): void {
   const { target } = builder.diagnosis;
   const { lock, waiters } = found;
-  const link = waiters.find(({ address }) => address === block.object);
+  const link = waiters.get(block.object);
   const direct = lock.waitBlock === block.object;
-  const way = direct ? 'leads to' : `leads over ${plural(waiters.length - 1, 'other wait block')} to`;
+  const way = direct ? 'leads to' : 'leads, over wait blocks of others, to';
   builder.claim(wait, block, {
     to: found.node,
     certainty: 'recorded',
