@@ -140,6 +140,11 @@ function ofThread(diagnosis: Diagnosis, at: bigint): EndState {
       proof: { ...where, claim: `thread ${address(target, at)} is ready (state ${state})` },
     };
   }
+  if (state === THREAD_STATE.transition)
+    return {
+      ...plain('unknown', 'could run, but its kernel stack has to be brought into memory first'),
+      proof: { ...where, claim: `thread ${address(target, at)} is in state 6 (transition)` },
+    };
   return {
     ...plain(
       state === THREAD_STATE.running ? 'running' : 'unknown',

@@ -139,7 +139,7 @@ function finding(diagnosis: Diagnosis, cycle: WaitCycle): Finding {
     blame,
     evidence: evidence.items,
     assumptions: assumptionsOf(diagnosis, cycle),
-    wouldChange: wouldChange(cycle),
+    wouldChange: wouldChange(diagnosis, cycle),
     downstream: downstream.lines,
     picture: graphPicture(target, [...cycle.edges, ...downstream.edges].slice(0, MAX_EDGES)),
   };
@@ -175,11 +175,18 @@ function end(cycle: WaitCycle): string {
   }
 }
 
-function wouldChange(cycle: WaitCycle): string[] {
+function someInUserMode({ target }: Diagnosis, cycle: WaitCycle): boolean {
+  return threadsOf(cycle).some((thread) => target.thread(thread)?.field('WaitMode') === 1n);
+}
+
+function wouldChange(diagnosis: Diagnosis, cycle: WaitCycle): string[] {
   const objects = cycle.edges.filter(({ relation }) => relation === 'owned-by');
   return [
     ...(objects.length > 0 ? ['another owner of one of these objects'] : []),
     'a second dump in which a thread of the cycle has run',
+    ...(someInUserMode(diagnosis, cycle)
+      ? ['the end of a process of the cycle: a wait in user mode ends with its thread']
+      : []),
     ...(timed(cycle.edges) ? ['the time limits of the waits: when they expire, and what the threads do then'] : []),
   ];
 }

@@ -65,11 +65,8 @@ function ofLocks(end: EndState, seconds: number | null, owned: readonly GraphEdg
       return sure;
     case 'waiting':
     case 'device':
-      return mutexOnly && end.userMode !== false
-        ? hops(owned) > 1 && sure === 'strong'
-          ? 'likely'
-          : 'possible'
-        : sure;
+      if (!mutexOnly) return sure;
+      return sure === 'strong' && (end.userMode === false || hops(owned) > 1) ? 'likely' : 'possible';
     case 'running':
       return mutexOnly ? 'possible' : 'likely';
     default:

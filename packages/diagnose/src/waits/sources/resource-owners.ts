@@ -24,6 +24,27 @@ export function addOwners(builder: WaitGraphBuilder, from: GraphNode, resource: 
       `owners of executive resource ${argument(target, resource.address)}`,
       'its owner table could not be read',
     );
+  const hidden = hiddenOwner(resource, owners.length, complete);
+  if (hidden !== null)
+    builder.add({
+      from,
+      to: { kind: 'unknown', id: `owner of ${argument(target, resource.address)}`, label: hidden },
+      relation: 'owned-by',
+      certainty: 'inferred',
+      combination: 'all',
+      access: null,
+      escape: null,
+      since: null,
+      proof: [
+        {
+          claim: `executive resource ${argument(target, resource.address)} has ActiveCount ${resource.activeCount ?? '?'}, and ${owners.length} of its owner entries can be told`,
+          address: resource.address,
+          length: target.layouts.table.struct('_ERESOURCE')?.size ?? 2 * target.pointerSize,
+          command: `!locks ${argument(target, resource.address)}`,
+          source: '_ERESOURCE.ActiveCount',
+        },
+      ],
+    });
   const size = target.layouts.table.struct('_OWNER_ENTRY')?.size ?? 2 * target.pointerSize;
   for (const owner of owners) {
     const who = ownerNode(target, owner);
@@ -48,6 +69,12 @@ export function addOwners(builder: WaitGraphBuilder, from: GraphNode, resource: 
       ],
     });
   }
+}
+
+/** What is said of an owner of whom there is no entry; null where the entries account for all. */
+function hiddenOwner(resource: Resource, known: number, complete: boolean): string | null {
+  if (!complete) return known === 0 ? 'an owner that could not be read' : 'another owner that could not be read';
+  return known === 0 && (resource.activeCount ?? 0) > 0 ? 'an owner of whom there is no entry' : null;
 }
 
 function ownerNode(
