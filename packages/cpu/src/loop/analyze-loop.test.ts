@@ -394,6 +394,21 @@ describe('a carry that is kept in a register', () => {
 });
 
 describe('EX_SPIN_LOCK', () => {
+  it('shared: the inner wait leaves to the exchange of the loop around it, behind a branch', () => {
+    // L: mov eax,[rcx]; and eax,r8d; lea r9d,[rax+1]; lock cmpxchg [rcx],r9d; sete al; je out; W: pause; cmp [rcx],0; js W;
+    // test al,al; je L; out: ret
+    const a = analyze({
+      arch: 'x64',
+      base: 0x1000n,
+      code: '8b01 4421c0 448d4801 f0440fb109 0f94c0 740b f390 833900 78f9 84c0 74e2 c3',
+      pc: 0x1013n,
+      registers: { rcx: 0xfffff80212340010n, r8: 0x7fffffffn },
+      memory: [[0xfffff80212340010n, 0x80000000n, 4]],
+      hints: { start: va(0x1000) },
+    });
+    expect(a.loop.instructions.length).toBe(3);
+    expect(a.protocol).toMatchObject({ kind: 'ex-spin-lock', mode: 'shared', waitsFor: 'writer' });
+  });
   it('the drain with its mask in a register, compared by the overflow of neg', () => {
     // L: pause; mov edx,[rcx]; and edx,eax; neg edx; jo +11; test [rcx],40000000; jne L; lock or [rcx],40000000; jmp L
     const scene = (value: bigint, eax: bigint): LoopAnalysis =>

@@ -1,18 +1,18 @@
 import type { Va } from '@dumpscope/core';
-import type { FlowGraph } from '../../cfg/flow-graph.ts';
 import { type Load, sameExpression } from '../expression.ts';
-import type { SymbolicStore } from '../symbolic-state.ts';
+import type { SymbolicState, SymbolicStore } from '../symbolic-state.ts';
 import { stepSymbolic } from '../symbolic-step.ts';
 import { cellTests, type Shape, type ShapeInput } from './shape.ts';
 
 const FOLLOW = 24;
+/** Blocks that are looked at behind one exit. */
+const MAX_WAYS = 16;
 
 /**
  * The atomic instruction that takes the cell: on the way through the loop, or in the code that an exit leads to (the
  * test loop of a test-and-test-and-set lock leaves to the atomic instruction of the loop around it).
  */
 function atomicOn(input: ShapeInput, load: Load): SymbolicStore | null {
-  const { graph } = input.context;
   const matches = (s: SymbolicStore): boolean =>
     s.atomic && s.size === load.size && sameExpression(s.address, load.address);
   for (const path of input.exitPaths) {
@@ -21,27 +21,43 @@ function atomicOn(input: ShapeInput, load: Load): SymbolicStore | null {
   }
   for (const path of input.exitPaths) {
     if (path.exit?.to == null) continue;
-    const state = path.state.clone();
-    const before = state.stores.length;
-    for (const instruction of straightFrom(graph, path.exit.to)) {
-      stepSymbolic(state, instruction);
-      const found = state.stores.slice(before).find(matches);
-      if (found) return found;
-    }
+    const found = atomicBehind(input, path.exit.to, path.state, matches);
+    if (found) return found;
   }
   return null;
 }
 
-function* straightFrom(graph: FlowGraph, start: Va): Generator<Parameters<typeof stepSymbolic>[1]> {
-  let block = graph.blocks.find((b) => b.start === start);
-  for (let n = 0; block && n < FOLLOW; ) {
-    for (const instruction of block.instructions) {
-      yield instruction;
-      if (++n >= FOLLOW) return;
+/**
+ * Looks behind an exit: straight on, and at branches every way that stays in the loop around this one (the retry of a
+ * failed exchange).
+ */
+function atomicBehind(
+  input: ShapeInput,
+  start: Va,
+  from: SymbolicState,
+  matches: (store: SymbolicStore) => boolean,
+): SymbolicStore | null {
+  const { graph, loop } = input.context;
+  const around = new Set(loop.parent?.blocks ?? []);
+  const first = graph.blocks.find((b) => b.start === start);
+  const work = first ? [{ block: first, state: from.clone(), left: FOLLOW }] : [];
+  for (let ways = 0; ways < MAX_WAYS; ways++) {
+    const way = work.pop();
+    if (!way) return null;
+    const { block, state } = way;
+    const before = state.stores.length;
+    for (const instruction of block.instructions.slice(0, way.left)) stepSymbolic(state, instruction);
+    const found = state.stores.slice(before).find(matches);
+    if (found) return found;
+    const left = way.left - block.instructions.length;
+    if (left <= 0) continue;
+    const ahead = block.successors.filter((edge) => block.successors.length === 1 || around.has(edge.block));
+    for (const edge of ahead) {
+      const next = graph.blocks[edge.block];
+      if (next) work.push({ block: next, state: state.clone(), left });
     }
-    const [only] = block.successors;
-    block = block.successors.length === 1 && only ? graph.blocks[only.block] : undefined;
   }
+  return null;
 }
 
 const WRITER = 0x80000000n;
