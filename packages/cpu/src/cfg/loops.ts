@@ -207,11 +207,24 @@ export function innermostLoop(graph: FlowGraph, pc: bigint): Loop | null {
   return loop;
 }
 
-/** Blocks of the loop that lie in a smaller loop inside it, which need not contain pc. */
-export function innerLoopBlocks(graph: FlowGraph, loop: Loop): ReadonlySet<number> {
+/**
+ * Blocks of the loop that lie in a smaller loop inside it, which need not contain pc, each with the number of that loop;
+ * `nested` are the blocks of those that have loops inside themselves.
+ */
+export function innerLoopBlocks(
+  graph: FlowGraph,
+  loop: Loop,
+): { readonly loopOf: ReadonlyMap<number, number>; readonly nested: ReadonlySet<number> } {
   const header = graph.blocks.find((b) => b.start === loop.header)?.index;
-  const result = new Set<number>();
-  for (const component of cyclicComponents(graph, new Set(loop.blocks), (_, to) => to === header))
-    for (const v of component) result.add(v);
-  return result;
+  const loopOf = new Map<number, number>();
+  const nested = new Set<number>();
+  for (const [number, component] of cyclicComponents(graph, new Set(loop.blocks), (_, to) => to === header).entries()) {
+    for (const v of component) loopOf.set(v, number);
+    const entries = new Set(
+      [...component].filter((v) => graph.blocks[v]?.predecessors.some((p) => !component.has(p)) !== false),
+    );
+    if (cyclicComponents(graph, component, (_, to) => entries.has(to)).length > 0)
+      for (const v of component) nested.add(v);
+  }
+  return { loopOf, nested };
 }

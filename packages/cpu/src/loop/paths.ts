@@ -54,15 +54,15 @@ function branchCondition(state: SymbolicState, instruction: Instruction): Condit
   }
 }
 
-/** Follows every way through the loop's body once. Registers that an inner loop writes are unknown from there on. */
+/** Follows every way through the loop's body once, and through each inner loop by its last turn. */
 export function loopPaths(graph: FlowGraph, loop: Loop): Paths {
   const header = graph.blocks.find((b) => b.start === loop.header);
   const result = { exits: [] as Path[], backs: [] as Path[], complete: true };
   if (!header || graph.arch === 'arm64') return { ...result, complete: false };
   const members = new Set(loop.blocks);
-  const inner = innerLoopBlocks(graph, loop);
+  const { loopOf, nested } = innerLoopBlocks(graph, loop);
   const innerWrites = new Set<string>();
-  for (const index of inner)
+  for (const index of loopOf.keys())
     for (const i of graph.blocks[index]?.instructions ?? []) {
       for (const name of i.writes) innerWrites.add(name);
       if (i.flow === 'call' || i.flow === 'indirect-call') for (const r of CALL_WRITES) innerWrites.add(r);
@@ -73,9 +73,17 @@ export function loopPaths(graph: FlowGraph, loop: Loop): Paths {
     readonly state: SymbolicState;
     readonly conditions: readonly PathCondition[];
     readonly seen: ReadonlySet<number>;
+    /** Number of the inner loop that the way comes from. */
+    readonly from: number | undefined;
   }
   const work: Work[] = [
-    { block: header, state: new SymbolicState(graph.arch === 'x64'), conditions: [], seen: new Set([header.index]) },
+    {
+      block: header,
+      state: new SymbolicState(graph.arch === 'x64'),
+      conditions: [],
+      seen: new Set([header.index]),
+      from: undefined,
+    },
   ];
   let visited = 0;
   for (let item = work.pop(); item; item = work.pop()) {
@@ -84,7 +92,9 @@ export function loopPaths(graph: FlowGraph, loop: Loop): Paths {
       break;
     }
     const { block, state } = item;
-    if (inner.has(block.index)) {
+    // One turn of an inner loop, the last: what its turns write is unknown where it begins, and known again behind that.
+    const inside = loopOf.get(block.index);
+    if (inside !== undefined && (inside !== item.from || nested.has(block.index))) {
       for (const name of innerWrites)
         if (registerPart(name)) state.setRegister(name, unknown('an inner loop', state.width));
       state.forgetFlags('an inner loop');
@@ -126,7 +136,13 @@ export function loopPaths(graph: FlowGraph, loop: Loop): Paths {
         });
       else if (to === header) result.backs.push({ exit: null, conditions, state });
       else if (!item.seen.has(edge.block))
-        work.push({ block: to, state: state.clone(), conditions, seen: new Set([...item.seen, edge.block]) });
+        work.push({
+          block: to,
+          state: state.clone(),
+          conditions,
+          seen: new Set([...item.seen, edge.block]),
+          from: inside,
+        });
     }
   }
   return result;
@@ -138,7 +154,7 @@ function readsMemory(c: Condition): boolean {
   let reads = false;
   const look = (e: typeof c.left): void => {
     if (e.kind === 'load') reads = true;
-    else if (e.kind === 'operation') {
+    else if (e.kind === 'operation' || e.kind === 'truth') {
       look(e.left);
       if (e.right) look(e.right);
     }

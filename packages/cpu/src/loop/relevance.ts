@@ -180,7 +180,7 @@ function relevantBranches(
   const position = new Map(order.map((b, i) => [b, i]));
   const HEADER = order.length;
   const EXIT = order.length + 1;
-  const inner = innerLoopBlocks(graph, loop);
+  const { loopOf: inner } = innerLoopBlocks(graph, loop);
   const successors = order.map((b) => {
     const block = graph.blocks[b];
     const list = (block?.successors ?? []).map((e) => {

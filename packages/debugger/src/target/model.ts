@@ -59,6 +59,8 @@ export interface Frame {
   readonly returnAddress: Va | null;
   /** Address of the stack slot that holds `returnAddress`; null for trap-frame transitions and the end. */
   readonly returnSlot: Va | null;
+  /** x86: start of the function, where its code from there on leads to this very stack; else absent or null. */
+  readonly codeStart?: Va | null;
   /** Lowest and one-past-highest stack byte that belongs to this frame; null where unknown. */
   readonly extent: { readonly low: Va; readonly high: Va } | null;
   readonly trust: FrameTrust;

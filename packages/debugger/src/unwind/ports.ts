@@ -69,6 +69,8 @@ export type Step =
       readonly interrupted: boolean;
       /** x86: bytes of arguments that the callee pops, for `.cbCalleeParams`. */
       readonly paramsSize?: number;
+      /** x86: start of the function that was left, where its code agrees with the stack. */
+      readonly codeStart?: bigint | null;
     }
   | {
       readonly kind: 'end';

@@ -178,6 +178,7 @@ export function walkStack(input: WalkInput): StackTrace {
       childEbp,
       returnAddress: ended ? null : va(nextPc),
       returnSlot: toVa(step.returnSlot),
+      codeStart: toVa(step.codeStart ?? null),
       extent: sameStack ? { low: va(sp), high: va(nextSp) } : null,
       trapFrame: toVa(step.trapFrame),
       remark:

@@ -3,6 +3,7 @@ import { va } from '@dumpscope/core';
 import { callBefore } from './call-check.ts';
 import type { RegisterMap, Step, UnwindPorts } from './ports.ts';
 import { calledFunction } from './return-check.ts';
+import { startsBefore } from './x86-function-start.ts';
 import { PRESERVED_X86, poppedBy, type X86FrameState, x86FrameAt } from './x86-prologue.ts';
 
 /** What a walk knows about the frame that it steps out of. */
@@ -71,14 +72,17 @@ export function preserveRegisters(
   const esp = registers.get('esp') ?? 0n;
   const ebp = registers.get('ebp') ?? null;
   const place = standsAt(ports, pc, context);
-  const starts = [ports.functionStart(pc), calledNear(ports, Number(step.registers.get('eip') ?? 0n), pc)];
-  const state = starts
-    .map((start) => (start === null ? null : frameAt(ports, start, place)))
-    .find(
-      (found) =>
-        found !== null &&
-        (found.kind === 'depth' ? ((esp + BigInt(found.depth)) & MASK) === slot : ebp !== null && ebp + 4n === slot),
-    );
+  const agrees = (found: X86FrameState): boolean =>
+    found.kind === 'depth' ? ((esp + BigInt(found.depth)) & MASK) === slot : ebp !== null && ebp + 4n === slot;
+  const stateFrom = (start: bigint | null): X86FrameState | null => {
+    const found = start === null ? null : frameAt(ports, start, place);
+    return found !== null && agrees(found) ? found : null;
+  };
+  const named = [ports.functionStart(pc), calledNear(ports, Number(step.registers.get('eip') ?? 0n), pc)];
+  let start = named.find((candidate) => stateFrom(candidate) !== null) ?? null;
+  if (start === null && named.every((candidate) => candidate === null) && place !== null)
+    start = startsBefore(ports.code, pc).find((candidate) => stateFrom(candidate) !== null) ?? null;
+  const state = stateFrom(start);
   const values = new Map(step.registers);
   for (const name of PRESERVED_X86) {
     if (told.includes(name)) continue;
@@ -87,5 +91,5 @@ export function preserveRegisters(
     if (saved !== undefined) values.set(name, BigInt(saved));
     else if (state == null || at !== undefined || state.lost.has(name)) values.delete(name);
   }
-  return { ...step, registers: values };
+  return { ...step, registers: values, codeStart: start };
 }

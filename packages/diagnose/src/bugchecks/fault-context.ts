@@ -64,6 +64,8 @@ export interface Fault {
 
 /** Codes whose handler raises them right in the trap handler, whose assembly leaves the non-volatile registers alone. */
 const raisedByTrapHandler: ReadonlySet<number> = new Set([0x0a, 0xd1, 0x139, 0x7f]);
+/** Codes that the trap handler raises before any exception is dispatched. */
+const withoutRecord: ReadonlySet<number> = new Set([0x0a, 0xd1, 0x7f]);
 const nonVolatile = ['rbx', 'rsi', 'rdi', 'r12', 'r13', 'r14', 'r15'];
 
 export const faultContext: FactKey<Fault | null> = defineFact('fault context', ({ target }: Diagnosis) => {
@@ -118,7 +120,8 @@ export function readFault(target: Target, code: number, shape: FaultShape): Faul
   }
   const found = own === null || pc === null ? null : searchStack(target, stackOf(target, goodContext ?? own), pc);
   if (found !== null) {
-    exception ??= lastRecord(target, found.records, status);
+    // The trap handler goes to the bug check without a record: one on the stack is of the past, or none at all.
+    if (!withoutRecord.has(code)) exception ??= lastRecord(target, found.records, status);
     const wantedSp = goodContext?.sp ?? null;
     trapAddress ??=
       found.trapFrames.find((at) => wantedSp !== null && target.trapFrame(at)?.sp === wantedSp) ??

@@ -73,7 +73,23 @@ function trapAt(target: Target, stack: StackRange, slot: bigint, pc: bigint): bi
 /** ExceptionAddress lies behind code, flags and the pointer to a nested record. */
 function recordAt(target: Target, slot: bigint): bigint | null {
   const at = slot - (target.pointerSize === 8 ? 0x10n : 0xcn);
-  return readException(target, at) === null ? null : at;
+  const record = readException(target, at);
+  return record === null || !isStatus(target, record.code) ? null : at;
+}
+
+/** The highest facility of ntstatus.h is below this. */
+const FACILITIES = 0x100;
+
+/**
+ * An NTSTATUS that somebody raises: its reserved bit is clear, and its facility is one of the system's or the code is the
+ * customer's own (E06D7363 of C++). On x86 the address of code or of a stack is of the same size and often has neither.
+ */
+function isStatus(target: Target, code: number): boolean {
+  if ((code & 0x10000000) !== 0) return false;
+  if ((code & 0x20000000) === 0 && ((code >>> 16) & 0xfff) >= FACILITIES) return false;
+  return (
+    target.pointerSize === 8 || (target.moduleAt(BigInt(code)) === undefined && target.stackAt(BigInt(code)) === null)
+  );
 }
 
 export interface ExceptionRecordView {

@@ -42,10 +42,15 @@ export function functionGraph(target: Target, pc: bigint, called: bigint | null 
   return graph;
 }
 
-/** Where the call goes that created frame `index` of a walk: direct, or through a pointer at a fixed address. */
+/**
+ * Start of the function of frame `index`: found by its code, or where the call goes that created the frame, direct or
+ * through a pointer at a fixed address.
+ */
 export function calledAddress(target: Target, frames: readonly Frame[], index: number): bigint | null {
+  const frame = frames[index];
   const caller = frames[index + 1];
-  if (caller === undefined || frames[index]?.trapFrame != null) return null;
+  if (frame?.codeStart != null) return frame.codeStart;
+  if (caller === undefined || frame?.trapFrame != null) return null;
   // Near calls with a direct target are five bytes long, those through an absolute or RIP-relative pointer six.
   for (const length of [5, 6]) {
     const at = va(caller.pc - BigInt(length));

@@ -13,9 +13,9 @@ import {
 } from '@dumpscope/debugger';
 import type { Diagnosis } from '../engine/diagnosis.ts';
 import { calledAddress, functionGraph, placeInGraph } from '../facts/function-graph.ts';
-import { spinSites } from '../facts/spin-sites.ts';
+import { type SpinSite, spinSites } from '../facts/spin-sites.ts';
 import { RUNNING } from '../facts/stacks.ts';
-import { lockEffects } from './call-effect.ts';
+import { acquiresForItsCaller, lockEffects } from './call-effect.ts';
 import type { Waiter } from './holder-place.ts';
 import { type HoldState, holdAt } from './must-hold.ts';
 
@@ -103,8 +103,9 @@ function searchHolders(diagnosis: Diagnosis, waiter: Waiter, lock: bigint, waiti
 
   // The waiter's own stack: frames older than the one whose call is the acquire itself.
   let trapFrame: bigint | null = null;
+  const asking = askingFrame(target, waiter.frames, waitingFrame);
   for (const frame of waiter.frames) {
-    const found = frame.index > waitingFrame ? holdsIn(waiter.frames, frame.index) : null;
+    const found = frame.index > asking ? holdsIn(waiter.frames, frame.index) : null;
     if (found !== null)
       holders.push({
         by: 'self',
@@ -115,27 +116,28 @@ function searchHolders(diagnosis: Diagnosis, waiter: Waiter, lock: bigint, waiti
         ...found,
         trapFrame,
       });
-    else if (frame.index > waitingFrame && !isKernelCode(target, frame.pc)) {
+    else if (frame.index > asking && !isKernelCode(target, frame.pc)) {
       const state = stateIn(waiter.frames, frame.index);
       if ((state === null || state.unknown.length > 0) && !unclear.includes(frame)) unclear.push(frame);
     }
     if (frame.trapFrame !== null) trapFrame = frame.trapFrame;
   }
 
-  let processorsSeen = wasWalked(target.walkStack(waiter.registers)) ? 1 : 0;
+  let processorsSeen = processorWalked(target, waiter.processor, target.walkStack(waiter.registers)) ? 1 : 0;
   for (const processor of target.processors) {
     if (processor.number === waiter.processor.number) continue;
     if (processor.interrupted === null || processor.contextTrust === 'stale' || processor.contextTrust === 'missing')
       continue;
     const trace = target.walkStack(processor.interrupted);
-    if (wasWalked(trace)) processorsSeen++;
+    if (processorWalked(target, processor, trace)) processorsSeen++;
     const { frames } = trace;
     // Frames of an acquire that waits for this same lock: a failed attempt looks like one that succeeded on some path.
     const waiting = diagnosis
       .fact(spinSites)
-      .find((site) => site.waiter.processor === processor && site.loop.lockCell?.address === lock);
+      .find((site) => site.waiter.processor === processor && waitsFor(site, lock));
+    const first = waiting === undefined ? -1 : askingFrame(target, frames, waiting.loop.frameIndex);
     for (const [index, frame] of frames.entries()) {
-      if (waiting !== undefined && index <= waiting.loop.frameIndex) continue;
+      if (index <= first) continue;
       const found = holdsIn(frames, index);
       if (found !== null)
         holders.push({ by: 'processor', processor, thread: null, frame, frames, ...found, trapFrame: null });
@@ -153,7 +155,7 @@ function searchHolders(diagnosis: Diagnosis, waiter: Waiter, lock: bigint, waiti
     const start = thread.state === RUNNING ? null : threadRegisters(target, thread.address);
     if (start === null) continue;
     const trace = target.walkStack(start);
-    if (wasWalked(trace)) stacksSeen++;
+    if (wasWalked(target, trace, thread, false)) stacksSeen++;
     const { frames } = trace;
     for (const [index, frame] of frames.entries()) {
       const found = holdsIn(frames, index);
@@ -172,15 +174,57 @@ function searchHolders(diagnosis: Diagnosis, waiter: Waiter, lock: bigint, waiti
   };
 }
 
+/** Also where the loop was not recognised as a lock's: it waits for the same cell. */
+function waitsFor({ loop }: SpinSite, lock: bigint): boolean {
+  return loop.lockCell?.address === lock || loop.exits.some((exit) => exit.cells.some((cell) => cell.address === lock));
+}
+
+/**
+ * The outermost frame of the acquire that waits: functions that come back with the lock held when it is free only ask for
+ * it, also where they have taken a part of it (the writer's bit, while readers leave).
+ */
+function askingFrame(target: Target, frames: readonly Frame[], waitingFrame: number): number {
+  let index = waitingFrame;
+  for (;;) {
+    const start = frames[index + 1] === undefined ? null : startOf(target, frames, index + 1);
+    if (start === null || frames[index]?.trapFrame != null || !acquiresForItsCaller(target, start, false)) return index;
+    index++;
+  }
+}
+
+function startOf(target: Target, frames: readonly Frame[], index: number): bigint | null {
+  const pc = frames[index]?.pc;
+  const graph = pc === undefined ? null : functionGraph(target, pc, calledAddress(target, frames, index));
+  return graph?.roots[0] ?? null;
+}
+
 /** The kernel and the HAL call drivers with no lock of theirs held. */
 function isKernelCode(target: Target, pc: bigint): boolean {
   const module = target.moduleAt(pc);
   return module !== undefined && (module === target.kernel || /^(hal|ntoskrnl|ntkr)/i.test(module.imageName));
 }
 
-/** The walk reached the start of the stack: no frame is missing for want of memory or unwind data. */
-function wasWalked({ endReason }: StackTrace): boolean {
-  return endReason === 'stack-base' || endReason === 'no-return-address' || endReason === 'user-mode';
+/** A zero return address further down than this is no thread's start: extended state is saved above the first frame. */
+const TOP_OF_STACK = 0x1000n;
+
+/**
+ * The walk went from known code to the start of the thread's own stack: no frame is missing for want of memory or unwind
+ * data. One that ends on a DPC's or interrupt's stack has not seen the thread below, unless that is the idle thread.
+ */
+function wasWalked(target: Target, { endReason, frames }: StackTrace, thread: Thread | null, idle: boolean): boolean {
+  const first = frames[0];
+  const last = frames.at(-1);
+  if (first === undefined || last === undefined || target.moduleAt(first.pc) === undefined) return false;
+  if (endReason === 'user-mode') return true;
+  if (endReason !== 'stack-base' && endReason !== 'no-return-address') return false;
+  if (idle || thread?.stackBase == null || thread.stackLimit === null) return true;
+  return last.sp <= thread.stackBase && last.sp >= thread.stackLimit && thread.stackBase - last.sp <= TOP_OF_STACK;
+}
+
+function processorWalked(target: Target, processor: Processor, trace: StackTrace): boolean {
+  const { currentThread } = processor;
+  const thread = currentThread === null ? null : target.thread(currentThread);
+  return wasWalked(target, trace, thread, currentThread !== null && currentThread === processor.idleThreadAddress);
 }
 
 /** Every processor that the header counts is there to be looked at. */
