@@ -97,6 +97,37 @@ describe('missing threads', () => {
       expect(told(counting(4, broken))).toEqual([]);
     });
 
+    it(`${arch} ${build}: a worker that its queue counts on`, () => {
+      const queue = arch === 'x64' ? 'ffffa98500900000' : '86900000';
+      const item = arch === 'x64' ? 'ffffa98500910000' : '86910000';
+      const serving = (gone: Partial<ThreadSpec>, entries: readonly string[]): Scenario => {
+        const worker = (thread: Partial<ThreadSpec>): Waiter => ({
+          path: 'kernel',
+          object: 'static',
+          thread: { fields: { 'Tcb.Queue': queue }, ...thread },
+        });
+        const scenario = waitingMachine(arch, build, { System: { one: worker({}), two: worker(gone) } });
+        return {
+          ...scenario,
+          objects: {
+            ...scenario.objects,
+            queue: { type: '_KQUEUE', at: queue, fields: { 'Header.Type': 4, MaximumCount: 2, CurrentCount: 2 } },
+            item: { type: '_LIST_ENTRY', at: item },
+          },
+          lists: [
+            {
+              head: 'object(queue).ThreadListHead',
+              entries: ['thread(one).Tcb.QueueListEntry', 'thread(two).Tcb.QueueListEntry'],
+            },
+            { head: 'object(queue).EntryListHead', entries },
+          ],
+        };
+      };
+      expect(told(serving({ state: 'terminated' }, [item]))).toEqual(['absent-worker likely']);
+      expect(told(serving({ state: 'terminated' }, []))).toEqual(['absent-worker possible']);
+      expect(told(serving({}, [item]))).toEqual([]);
+    });
+
     it(`${arch} ${build}: processes that ended and are still referenced, from five of one image on`, () => {
       const ended = (n: number, exit: string): Scenario => {
         const scenario = waitingMachine(arch, build, {});

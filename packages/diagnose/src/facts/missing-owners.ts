@@ -24,13 +24,14 @@ export const missingOwners: FactKey<readonly MissingOwner[]> = defineFact('missi
     if (node.kind !== 'thread') continue;
     const owned = edges.filter(({ relation }) => relation === 'owned-by');
     if (owned.length === 0) continue;
-    const missing = judge(diagnosis, node.address);
+    const missing = judgeThread(diagnosis, node.address);
     if (missing !== null) found.push({ thread: node.address, ...missing, edges: owned });
   }
   return found;
 });
 
-function judge(diagnosis: Diagnosis, address: bigint): Pick<MissingOwner, 'how' | 'proof'> | null {
+/** What shows that an address which something takes for a thread is none; null where it is one, or nobody can tell. */
+export function judgeThread(diagnosis: Diagnosis, address: bigint): Pick<MissingOwner, 'how' | 'proof'> | null {
   const { target } = diagnosis;
   const thread = target.thread(address);
   const name = argument(target, address);
@@ -45,27 +46,22 @@ function judge(diagnosis: Diagnosis, address: bigint): Pick<MissingOwner, 'how' 
     const gone = unmapped(target, address);
     // Threads lie in non-paged pool: an address without a page is none, a page that the dump lacks may be one.
     if (gone === true && listed !== true)
-      return at('unmapped', `no page is mapped at ${name}, the owner`, null, 'page tables');
+      return at('unmapped', `no page is mapped at ${name}, taken for a thread`, null, 'page tables');
     return listed === false ? at('unlisted', `thread ${name} is in no list of threads`, null, 'thread lists') : null;
   }
   if ((type & 0x7f) !== OBJECT_TYPE.thread)
     return at(
       'other',
-      `what lies at ${name}, the owner, is no thread: object type ${type & 0x7f}`,
+      `what lies at ${name} is no thread: object type ${type & 0x7f}`,
       address,
       '_DISPATCHER_HEADER.Type',
     );
   if (thread?.state === THREAD_STATE.terminated)
-    return at(
-      'ended',
-      `the owner, thread ${name}, has ended: State is Terminated`,
-      thread.fieldAddress('State'),
-      '_KTHREAD.State',
-    );
+    return at('ended', `thread ${name} has ended: State is Terminated`, thread.fieldAddress('State'), '_KTHREAD.State');
   if (listed === true) return null;
   const block = poolBlockAt(target, address);
   if (block?.free && block.trust === 'chain')
-    return at('freed', `the owner, ${name}, lies in a freed pool block`, block.header, '_POOL_HEADER.PoolType');
+    return at('freed', `${name} lies in a freed pool block`, block.header, '_POOL_HEADER.PoolType');
   return listed === false
     ? at('unlisted', `thread ${name} looks like one and is in no list of threads`, address, 'thread lists')
     : null;

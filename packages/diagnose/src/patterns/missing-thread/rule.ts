@@ -8,6 +8,7 @@ import { graphPicture } from '../../report/graph-picture.ts';
 import type { Confidence, Finding } from '../../report/report.ts';
 import { citeEdges } from '../../waits/cite.ts';
 import { nodeText, threadText } from '../../waits/words.ts';
+import { absentWorkers } from './absent-worker.ts';
 import { zombieProcesses } from './zombies.ts';
 
 const MAX_OWNERS = 16;
@@ -23,6 +24,7 @@ export const missingThread: Pattern = definePattern({
       .fact(missingOwners)
       .slice(0, MAX_OWNERS)
       .map((owner) => orphaned(diagnosis, owner)),
+    ...absentWorkers(diagnosis),
     ...diagnosis
       .fact(uncountedThreads)
       .slice(0, MAX_OWNERS)
