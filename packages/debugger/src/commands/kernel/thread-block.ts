@@ -9,6 +9,7 @@ import { elapsedTicks, tickTime } from '../format/time.ts';
 import { nameIn } from '../session/names.ts';
 import { threadRegisters } from '../session/thread-context.ts';
 import { type FrameRow, frameRows, stackLines, walk } from '../stack/stack-format.ts';
+import { replyLines } from './thread-reply.ts';
 
 /** The block of `!thread` as data. Times are ticks of 100 ns x increment; null is "could not be read". */
 export interface ThreadRow {
@@ -251,7 +252,12 @@ export function threadBlock(session: Session, thread: Thread, flags: number): Th
   let frames: readonly FrameRow[] = [];
   if (full) {
     const increment = target.time.tickIncrement;
-    lines.push(...waits.map((w) => w.line), ...irps.lines, ...impersonation(session, thread));
+    lines.push(
+      ...waits.map((w) => w.line),
+      ...(waiting ? replyLines(session, thread) : []),
+      ...irps.lines,
+      ...impersonation(session, thread),
+    );
     const processes = owner === null ? null : target.process(owner);
     lines.push(`${label('DeviceMap')}${plainAddress(processes?.field('DeviceMap') ?? null, target)}`);
     lines.push(`${label('Owning Process')}${plainAddress(owner, target)}       Image:         ${image ?? '<Unknown>'}`);

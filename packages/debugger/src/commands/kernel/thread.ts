@@ -84,6 +84,6 @@ export const threadCommand: Command = defineCommand({
   summary: 'show a thread, its waits, times and stack',
   usage: '!thread [-p] [-t] [address | id [flags]]',
   fidelity:
-    'Block as in WinDbg, the priority line by kernel version. Values that cannot be read print as question marks. LPC and ALPC message lines are missing.',
+    'Block as in WinDbg, the priority line by kernel version. Values that cannot be read print as question marks. The text of the ALPC message line is unconfirmed.',
   run,
 });
