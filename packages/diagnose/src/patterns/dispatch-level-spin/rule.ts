@@ -59,7 +59,8 @@ function judge(diagnosis: Diagnosis, site: SpinSite): Finding | null {
   if (judged === null) return null;
   const irql = waiter.processor.irql;
   // Below DISPATCH_LEVEL the scheduler can take the processor away: that is a spike, not this pattern.
-  if (irql !== null && irql.kind === 'exact' && irql.level < 2 && judged.lock === null) return null;
+  if (irql !== null && irql.kind === 'exact' && irql.level < 2 && judged.lock === null && !interruptsOff(site))
+    return null;
   // The idle thread's own loop never ends by design, also where the pages that name it are missing.
   const idling = isIdling(waiter.processor);
   if (judged.lock === null && idling === true) return null;
@@ -292,9 +293,22 @@ function describeLoop(diagnosis: Diagnosis, site: SpinSite, evidence: Evidence):
   );
 }
 
+/** EFLAGS.IF clear: nothing takes the processor away, whatever its IRQL says. */
+function interruptsOff(site: SpinSite): boolean {
+  const { arch, flags } = site.waiter.registers;
+  return arch !== 'arm64' && flags !== null && (flags & 0x200) === 0;
+}
+
 function describeIrql(diagnosis: Diagnosis, site: SpinSite, evidence: Evidence): void {
   const { processor } = site.waiter;
   const irql = processor.irql;
+  if (interruptsOff(site))
+    evidence.fact(
+      `interrupts are off (IF=0 in EFLAGS ${(site.waiter.registers.flags ?? 0).toString(16).padStart(8, '0')}): no level matters, nothing interrupts processor ${processor.number} but an NMI`,
+      'true',
+      'r',
+      site.waiter.registers.source,
+    );
   if (irql === null)
     evidence.fact(
       `the interrupted IRQL of processor ${processor.number} is recorded nowhere in the dump`,
