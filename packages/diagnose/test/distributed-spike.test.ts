@@ -46,14 +46,16 @@ const equal = (n: number, share: number): number[] => Array.from({ length: n }, 
 describe('distributed spike', () => {
   it('is a process that takes processors without a thread that stands out', () => {
     expect(short(told({ use: equal(10, 0.1), ready: 3 }))).toEqual(['one-process likely']);
-    expect(short(told({ use: equal(10, 0.05), ready: 3 }))).toEqual([]);
+    expect(short(told({ use: equal(10, 0.05), ready: 3 }))).toEqual(['one-process possible']);
+    expect(short(told({ use: equal(10, 0.03), ready: 3 }))).toEqual([]);
     expect(short(told({ use: equal(4, 0.19), ready: 3 }))).toEqual(['one-process likely']);
     expect(short(told({ use: equal(4, 0.21), ready: 3 }))).toEqual([]);
     expect(short(told({ use: equal(3, 0.19), ready: 3 }))).toEqual([]);
   });
 
   it('needs threads that can run now', () => {
-    expect(short(told({ use: equal(10, 0.1), ready: 1 }))).toEqual([]);
+    expect(short(told({ use: equal(10, 0.1), ready: 1 }))).toEqual(['one-process possible']);
+    expect(short(told({ use: equal(10, 0.1), ready: 1, thread: { waitTime: ticks - 700 } }))).toEqual([]);
     expect(short(told({ use: equal(10, 0.1), ready: 0 }))).toEqual([]);
   });
 

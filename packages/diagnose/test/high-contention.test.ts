@@ -82,6 +82,15 @@ describe('executive resources', () => {
     expect(told(alone('waiting'))).toEqual(['executive-resources possible']);
   });
 
+  it('are not, where the memory is no resource any more', () => {
+    const base = resources(40_000);
+    const hot = base.resources?.['hot'];
+    if (hot === undefined) throw new Error('no resource');
+    const freed = { ...hot, fields: { NumberOfExclusiveWaiters: 'feeefeee' } };
+    expect(told({ ...base, resources: { ...base.resources, hot: freed } })).toEqual([]);
+    expect(told({ ...resources(0xfeeefeee), time: { ...idle.time, tickCount: 128_000 } })).toEqual([]);
+  });
+
   it('are less sure where the list breaks off', () => {
     const drop: DropSpec[] = [{ at: 'ffffa9851e2f2000', length: '1000' }];
     expect(told(resources(40_000, { drop }))).toEqual(['executive-resources likely']);

@@ -8,12 +8,16 @@ import type { Confidence, Finding } from '../../report/report.ts';
 /** A thread with more of one processor than this is a Spiking Thread, and explains itself. */
 const MAX_THREAD_SHARE = 0.2;
 /** Least load, in processors and as a part of all of them: below it a process with many threads is only at work. */
-const MIN_LOAD = 0.5;
-const MIN_PART = 0.15;
+const MIN_LOAD = 0.25;
+const MIN_PART = 0.1;
+/** Less than this is a process that works hard as well as one that spikes. */
+const LIKELY_LOAD = 0.5;
+const LIKELY_PART = 0.15;
 /** As many equal threads as would spread the time as it is spread (the inverse of the sum of squared shares). */
 const MIN_EFFECTIVE = 4;
-/** Runnable at the moment of the dump: one may be chance. */
+/** Runnable at the moment of the dump: one may be chance, unless others have run within the last second. */
 const MIN_ACTIVE = 2;
+const MIN_RECENT = 4;
 const MIN_SECONDS = 10;
 /** Threads that have run for less than this since their last wait have only just been let go. */
 const JUST_WOKEN_SECONDS = 0.05;
@@ -73,8 +77,14 @@ function isSpike(group: Group, processors: number): boolean {
     seconds / lifeSeconds >= Math.max(MIN_LOAD, MIN_PART * processors) &&
     top / lifeSeconds <= MAX_THREAD_SHARE &&
     effective(group) >= MIN_EFFECTIVE &&
-    activeOf(group).length >= MIN_ACTIVE
+    isUnderWay(group)
   );
+}
+
+function isUnderWay(group: Group): boolean {
+  const active = activeOf(group).length;
+  const recent = group.threads.filter((share) => share.recent && share.active === null).length;
+  return active >= MIN_ACTIVE || (active > 0 && recent >= MIN_RECENT);
 }
 
 function effective({ threads, seconds }: Group): number {
@@ -131,7 +141,10 @@ function finding(diagnosis: Diagnosis, group: Group, processors: number): Findin
   const who = coupled
     ? `${group.processes.length} processes of ${image ?? '?'}`
     : `process ${image ?? first?.process.address.toString(16)}`;
-  const many = active.length * 2 >= processors && !woken;
+  const many =
+    active.length >= Math.max(MIN_ACTIVE, processors / 2) &&
+    load >= Math.max(LIKELY_LOAD, LIKELY_PART * processors) &&
+    !woken;
   const confidence: Confidence = many && !coupled ? 'likely' : 'possible';
   const life = coupled ? 'the oldest of them lives' : 'it lives';
   return {

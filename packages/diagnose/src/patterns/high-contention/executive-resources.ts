@@ -18,6 +18,8 @@ const MIN_COUNT = 10_000;
 /** How far the contended ones must stand out from the next. */
 const MIN_FACTOR = 10;
 const MAX_HOT = 4;
+/** No system switches threads more often than this: such a count is no counter, but what overwrote one. */
+const MAX_PER_SECOND = 1_000_000;
 
 const WAITING = 5;
 
@@ -31,7 +33,9 @@ export function contendedResources(diagnosis: Diagnosis): readonly Finding[] {
   const complete = contention.end === 'head' && contention.unread === 0;
   return hot.flatMap((top) => {
     const resource = readResource(diagnosis.target, top.resource);
-    return isInUse(resource) ? [finding(diagnosis, top, resource, counts[hot.length] ?? null, uptime, complete)] : [];
+    return isInUse(resource) && isPlausible(diagnosis, top, resource, uptime)
+      ? [finding(diagnosis, top, resource, counts[hot.length] ?? null, uptime, complete)]
+      : [];
   });
 }
 
@@ -50,6 +54,11 @@ function waiters(resource: Resource): number {
 
 function isInUse(resource: Resource): boolean {
   return waiters(resource) > 0 || (resource.activeCount ?? 0) > 0;
+}
+
+/** Memory that was freed or overwritten may still be on the list. */
+function isPlausible(diagnosis: Diagnosis, top: ContentionCount, resource: Resource, uptime: number): boolean {
+  return top.count / uptime <= MAX_PER_SECOND && waiters(resource) <= diagnosis.target.threads().length;
 }
 
 function finding(
