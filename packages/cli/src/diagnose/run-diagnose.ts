@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import type { Target } from '@dumpscope/debugger';
 import { atLeast, type Confidence, diagnose, explain, type Report, redact, renderText } from '@dumpscope/diagnose';
 import { EXIT, type Io, UsageError } from '../io.ts';
 import { openSession } from '../open-session.ts';
@@ -45,7 +46,7 @@ export async function runDiagnose(request: DiagnoseRequest, io: Io): Promise<num
   try {
     for (const warning of opened.warnings) io.err(`dumpscope: ${warning}\n`);
     const full = diagnose(opened.target, version);
-    const report: Report = request.redact ? redact(full) : full;
+    const report: Report = request.redact ? redact(full, processNames(opened.target)) : full;
     if (request.explain !== null) {
       const text = explain(report, request.explain);
       if (text === null)
@@ -60,6 +61,12 @@ export async function runDiagnose(request: DiagnoseRequest, io: Io): Promise<num
   } finally {
     opened.close();
   }
+}
+
+/** Names of processes; the kernel's own (up to pid 4) say nothing about anybody. */
+function processNames(target: Target): string[] {
+  const names = target.processes().flatMap(({ image, pid }) => (image === null || (pid ?? 0) <= 4 ? [] : [image]));
+  return [...new Set(names)];
 }
 
 function checkHtml({ html, json, explain, path }: DiagnoseRequest): void {

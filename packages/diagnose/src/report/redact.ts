@@ -1,9 +1,13 @@
 import type { FindingPicture, WaitNode } from './picture.ts';
 import type { Finding, Report } from './report.ts';
 
-/** A report without names of processes, files and users and without memory bytes: what may leave the building. */
-export function redact(report: Report): Report {
-  const names = new Set<string>();
+/**
+ * A report without names of processes, files and users and without memory bytes: what may leave the building. `images`:
+ * names of all processes of the dump, for those that only a sentence names.
+ */
+export function redact(report: Report, images: readonly string[] = []): Report {
+  const text = images.length === 0 ? '' : JSON.stringify(report.findings);
+  const names = new Set<string>(images.filter((image) => text.includes(image)));
   for (const processor of report.processors) if (processor.image !== null) names.add(processor.image);
   for (const finding of report.findings) {
     if (finding.image !== null) names.add(finding.image);
