@@ -1,6 +1,7 @@
 /** Edges of the wait graph that each kind of lock and request gives, in forged dumps and in their siblings one value away. */
 import { describe, expect, it } from 'vitest';
 import { Diagnosis } from '../src/engine/diagnosis.ts';
+import { diagnose } from '../src/index.ts';
 import { keyOf } from '../src/waits/node.ts';
 import { type WaitGraph, waitGraph } from '../src/waits/wait-graph.ts';
 import { forgedTarget, scenarioNamed } from './forged.ts';
@@ -81,4 +82,37 @@ describe('wait sources', () => {
       });
     }
   }
+});
+
+describe('containers', () => {
+  // Where the dump holds the threads and the locks, its form does not matter; a triage dump does not hold them.
+  for (const dump of [
+    'full',
+    'bitmap-full',
+    'bitmap-kernel',
+    'automatic',
+    'kernel-summary',
+    'range-kernel',
+    'triage',
+  ] as const) {
+    it(`two pushlocks in a dump of kind ${dump}`, () => {
+      const target = forgedTarget({ ...scenarioNamed('W-pushlocks'), dump }, { symbols: false });
+      const found = diagnose(target, 'test').findings.filter(({ pattern }) => pattern === 'deadlock');
+      expect(found.map(({ verdict, confidence }) => `${verdict} ${confidence}`)).toEqual(
+        dump === 'triage' ? [] : ['lock-order proven'],
+      );
+    });
+  }
+
+  it('the order of processors and where the kernel lies do not matter', () => {
+    const scenario = {
+      ...scenarioNamed('W-pushlock-chain'),
+      processorOrder: [3, 1, 0, 2],
+      relocate: { nt: '200000', qdrv: '10000' },
+    };
+    const found = diagnose(forgedTarget(scenario, { symbols: true }), 'test').findings.filter(
+      ({ pattern }) => pattern === 'wait-chain',
+    );
+    expect(found.map(({ verdict, confidence }) => `${verdict} ${confidence}`)).toEqual(['pushlock strong']);
+  });
 });

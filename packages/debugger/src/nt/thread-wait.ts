@@ -100,10 +100,12 @@ function walkBlocks(
   const blocks: WaitBlock[] = [];
   const types: number[] = [];
   let timed = false;
-  const first = thread.field('WaitBlockList');
+  // A gate is waited for with the first of the thread's own blocks, whatever WaitBlockList still leads to.
+  const gate = thread.state === THREAD_STATE.gateWait;
+  const first = gate ? thread.fieldAddress('WaitBlock') : thread.field('WaitBlockList');
   if (first === null || first === 0n) return { blocks, types, timed, complete: false };
   const count = thread.field('WaitBlockCount');
-  const limit = count === null ? MAX_BLOCKS : Math.min(Math.max(1, Number(count)), MAX_BLOCKS);
+  const limit = gate ? 1 : count === null ? MAX_BLOCKS : Math.min(Math.max(1, Number(count)), MAX_BLOCKS);
   const size = target.layouts.table.struct('_KWAIT_BLOCK')?.size ?? 0;
   const seen = new Set<bigint>();
   let at = first;
