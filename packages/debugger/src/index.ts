@@ -25,6 +25,7 @@ export { enumName, type ListEnd, Structure, walkList } from './nt/structure.ts';
 export { type ProcessFreeze, readProcessFreeze, readSuspension, type Suspension } from './nt/suspension.ts';
 export * from './nt/thread-wait.ts';
 export { type PendingTimer, type TimerTable, timersDueBefore } from './nt/timer-table.ts';
+export { type PnpTriage, type PowerTriage, triage9f } from './nt/triage-9f.ts';
 export { OBJECT_TYPES, THREAD_STATES, WAIT_REASON, WAIT_REASONS } from './nt/wait-names.ts';
 export * from './target/answers.ts';
 export * from './target/model.ts';

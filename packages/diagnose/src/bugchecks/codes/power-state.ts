@@ -5,14 +5,20 @@ import { address, argument } from '../../engine/words.ts';
 import type { Finding } from '../../report/report.ts';
 import { isKernelOrHal } from '../frames.ts';
 import { type DeviceView, deviceView, functionText, irpView } from './device.ts';
+import { triageText } from './power-triage.ts';
 import { parametersOf, type Reading } from './reading.ts';
 import { culpritOn } from './stack-culprit.ts';
 
 /** 0x9F DRIVER_POWER_STATE_FAILURE: 3 an IRP that a device does not complete, 4 the PnP lock that a thread does not give back. */
 export function powerState(diagnosis: Diagnosis, evidence: Evidence): Reading {
   const [kind, second, third, fourth] = parametersOf(diagnosis);
-  if (kind === 3n) return blockedIrp(diagnosis, evidence, second, fourth);
-  if (kind === 4n) return pnpLock(diagnosis, evidence, second, third);
+  // Since Windows 7 a triage block goes with either.
+  if (kind === 3n) return withTriage(blockedIrp(diagnosis, evidence, second, fourth), third, fourth);
+  if (kind === 4n) return withTriage(pnpLock(diagnosis, evidence, second, third), fourth, null);
+  function withTriage(reading: Reading, block: bigint, named: bigint | null): Reading {
+    const text = triageText(diagnosis.target, block, named, evidence);
+    return text === null ? reading : { ...reading, summary: [...reading.summary, text] };
+  }
   const device = deviceEvidence(
     diagnosis,
     'the device',
