@@ -3,6 +3,7 @@ import { consistency } from '../facts/consistency.ts';
 import { patterns, reviews } from '../patterns/index.ts';
 import { buildReport } from '../report/build.ts';
 import type { Confidence, Finding, Report } from '../report/report.ts';
+import { waitGraph } from '../waits/wait-graph.ts';
 import { capByConsistency } from './confidence-cap.ts';
 import { Diagnosis } from './diagnosis.ts';
 
@@ -32,8 +33,20 @@ export function diagnose(target: Target, toolVersion: string): Report {
     target,
     findings.map(({ finding }) => finding),
     toolVersion,
+    unreadWaits(diagnosis),
   );
 }
+
+/** Where waits and owners could not be read; a triage dump keeps next to none of them, and nobody expects them there. */
+function unreadWaits(diagnosis: Diagnosis): Report['limits'] {
+  if (diagnosis.target.dump.triage !== null || diagnosis.target.processors.length === 0) return [];
+  return diagnosis
+    .fact(waitGraph)
+    .limits.slice(0, MAX_WAIT_LIMITS)
+    .map(({ what, why }) => ({ what, why, wouldNeed: null }));
+}
+
+const MAX_WAIT_LIMITS = 16;
 
 /** What explains the state comes first; what describes the dump comes after, whatever its confidence. */
 function weigh(finding: Finding): number {

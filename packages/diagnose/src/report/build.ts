@@ -11,9 +11,17 @@ export const RULES_VERSION = '1';
 const MAX_FRAMES = 128;
 
 /** Assembles the report around findings that are already in order. */
-export function buildReport(target: Target, findings: readonly Finding[], toolVersion: string): Report {
+export function buildReport(
+  target: Target,
+  findings: readonly Finding[],
+  toolVersion: string,
+  unread: Report['limits'] = [],
+): Report {
   const { dump, bugcheck } = target;
-  const limits = [...target.limits.map((limit) => ({ what: limit.what, why: limit.why, wouldNeed: limit.wouldNeed }))];
+  const limits = [
+    ...target.limits.map((limit) => ({ what: limit.what, why: limit.why, wouldNeed: limit.wouldNeed })),
+    ...unread,
+  ];
   const nullLimit = (what: string, why: string | null): void => {
     limits.push({ what, why: why ?? 'not in the dump', wouldNeed: null });
   };

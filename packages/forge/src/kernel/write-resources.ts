@@ -101,7 +101,7 @@ export function writeResources(m: Machine, waits: ResourceWaits): void {
     applyFields(m, '_ERESOURCE', at, spec.fields, `${where}.fields`);
   }
   const head = m.global('ExpSystemResourcesList');
-  if (head !== undefined && m.scenario.resources !== undefined) m.write.linkList(head, links);
+  if (head !== undefined) m.write.linkList(head, links);
 }
 
 function waiters(list: ResourceSpec['sharedWaiters']): readonly ResourceWaiterSpec[] {
