@@ -129,6 +129,23 @@ describe('suspended threads', () => {
     ]);
   });
 
+  it('reads the freeze of single threads where each build keeps it', () => {
+    const frozen = (arch: Arch, build: string, fields: Record<string, number>): string[] => {
+      const waiter: Waiter = {
+        path: 'read',
+        object: arch === 'x64' ? 'ffffa98500600000' : '86600000',
+        thread: { waitReason: 6, waitMode: 'user', waitTime: ago(arch, 300), fields },
+      };
+      const other: Waiter = { path: 'read', object: 'own stack' };
+      return found(machine(arch, build, waiter, { other, waiters: 0 }));
+    };
+    expect(frozen('x86', '5.1.2600.5512', { 'Tcb.FreezeCount': 1 })).toEqual(['suspended possible']);
+    expect(frozen('x64', '6.1.7601.24540', { 'Tcb.FreezeCount': 1 })).toEqual(['suspended possible']);
+    expect(frozen('x64', 'x64-10.0.19041-89284d0c', { 'Tcb.FreezeCount': 1 })).toEqual(['suspended possible']);
+    expect(frozen('x64', '10.0.22000.318', { 'Tcb.FreezeNormal': 1 })).toEqual(['suspended possible']);
+    expect(frozen('x64', '10.0.22000.318', { 'Tcb.FreezeNormal': 0 })).toEqual([]);
+  });
+
   it('says less where the list of threads breaks off', () => {
     const build = 'x64-10.0.19041-89284d0c';
     const both = { other: suspended('x64', build, 'other'), waiters: 0 };

@@ -14,6 +14,8 @@ import { zombieProcesses } from './zombies.ts';
 const MAX_OWNERS = 16;
 const MAX_NAMED = 16;
 const MAX_EDGES = 40;
+/** More missing threads than these, and than are there, make a wrong count. */
+const MAX_GONE = 8;
 
 /** What should be a thread and is none: owners of locks, threads that a process counts, processes that have ended. */
 export const missingThread: Pattern = definePattern({
@@ -111,7 +113,7 @@ function unlisted(diagnosis: Diagnosis, { process, counted, alive, found }: Unco
     ...blankFinding(
       'missing-thread',
       'unlisted-thread',
-      found.length > 0 || missing > 1 ? 'likely' : 'possible',
+      found.length > 0 || (missing > 1 && missing <= Math.max(MAX_GONE, alive)) ? 'likely' : 'possible',
       `${plural(missing, 'thread')} of ${process.image ?? 'a process'} ${missing === 1 ? 'is' : 'are'} not on its list`,
       `${process.image ?? 'A process'} counts ${counted} active threads, and its list, followed to the end, holds ${alive}. A thread is counted and linked together: one was taken off the list, by a broken link or on purpose, or the count is wrong.`,
     ),
