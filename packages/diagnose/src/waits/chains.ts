@@ -80,8 +80,9 @@ function endOf(graph: WaitGraph, root: number): GraphVertex | undefined {
 
 /** Processors and owners of locks before threads that others wait for to end, of which every system has hundreds. */
 function mostAwaited(graph: WaitGraph): readonly number[] {
+  const locked = behindLocks(graph);
   const weight = (root: number): number => {
-    let sum = 0;
+    let sum = locked.has(root) ? LOCK_WEIGHT : 0;
     for (const { node, in: edges } of graph.components[root] ?? []) {
       if (node.kind === 'processor') sum += LOCK_WEIGHT;
       for (const edge of edges) sum += edge.relation === 'owned-by' ? LOCK_WEIGHT : 1;
@@ -93,6 +94,20 @@ function mostAwaited(graph: WaitGraph): readonly number[] {
 }
 
 const LOCK_WEIGHT = 0x10000;
+
+/** Components to which some lock's owner leads, over however many requests: a device that a lock's owner waits for. */
+function behindLocks(graph: WaitGraph): ReadonlySet<number> {
+  const seen = new Set<number>();
+  const queue = graph.edges.flatMap(({ relation, to }) => (relation === 'owned-by' ? [graph.vertex(to)] : []));
+  const components = new Set<number>();
+  for (let next = queue.pop(); queue.length > 0 || next !== undefined; next = queue.pop()) {
+    if (next === undefined || seen.has(next.index)) continue;
+    seen.add(next.index);
+    components.add(next.component);
+    for (const { to } of next.out) queue.push(graph.vertex(to));
+  }
+  return components;
+}
 
 function lastWaits(
   edges: readonly GraphEdge[],
