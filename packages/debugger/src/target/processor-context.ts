@@ -20,11 +20,13 @@ export interface FreezeState {
   /** Low nibble of IpiFrozen; null where it cannot be read. */
   readonly state: number | null;
   readonly raw: number | null;
+  /** The layout has the field; without a value its page is missing. */
+  readonly placed: boolean;
 }
 
 export function freezeState(prcb: StructReader): FreezeState {
   const raw = prcb.number('IpiFrozen');
-  return { raw, state: raw === null ? null : raw & 0xf };
+  return { raw, state: raw === null ? null : raw & 0xf, placed: prcb.place('IpiFrozen') !== null };
 }
 
 export interface ContextInput {
@@ -73,6 +75,12 @@ export function judgeContext(
   if (freeze.state === null) {
     // Without the layout of KPRCB the field is not to be found. Windows writes these contexts when it freezes a
     // processor, and leaves them zero before.
+    if (freeze.placed)
+      return {
+        registers,
+        trust: 'stale',
+        reason: 'KPRCB.IpiFrozen is not in the dump: whether it was frozen is not known',
+      };
     return bugcheckHappened
       ? {
           registers,

@@ -177,8 +177,16 @@ function presenceOf(
       presenceText: `${entry}: not valid for the processor, the page is in transition or behind a prototype PTE`,
       protection: null,
     };
+  // A software PTE that leads to a table or page that the dump lacks: what it says of the page is not known, or is that the
+  // page is in transition.
+  if (gap.reason.kind === 'table-missing')
+    return { presence: 'unknown', presenceText: `${entry}: ${describeGap(gap)}`, protection: null };
   const resident =
-    gap.reason.kind === 'paged-out' || gap.reason.kind === 'demand-zero' || gap.reason.kind === 'prototype';
+    gap.reason.kind === 'paged-out' ||
+    gap.reason.kind === 'demand-zero' ||
+    gap.reason.kind === 'prototype' ||
+    gap.reason.kind === 'not-in-dump' ||
+    gap.reason.kind === 'truncated';
   return {
     presence: resident ? 'not-resident' : 'not-present',
     presenceText: `${entry}: ${describeGap(gap)}`,

@@ -52,7 +52,9 @@ function classify(target: Target, fault: Fault): FaultView | null {
     return inferred(target, base);
   }
   if (reported.unspecified) return unspecified(target, base);
-  const execute = reported.access === 'execute' || (fault.pc === reported.address && fault.match === null);
+  const execute =
+    reported.access === 'execute' ||
+    (reported.access !== 'write' && fault.pc === reported.address && fault.match === null);
   const subject = viewAddress(target, reported.address, fault.process);
   const agree = execute
     ? fault.pc === null

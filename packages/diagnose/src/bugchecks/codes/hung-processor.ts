@@ -55,7 +55,10 @@ export function clockWatchdog(diagnosis: Diagnosis, evidence: Evidence): Reading
   const { target } = diagnosis;
   const [ticks, , prcb, index] = parametersOf(diagnosis);
   const processor =
-    target.processors.find((p) => p.prcb === prcb) ?? target.processors.find((p) => BigInt(p.number) === index) ?? null;
+    target.processors.find((p) => p.prcb === prcb) ??
+    // The PRCB is what is meant; a number alone counts only where none is given.
+    (prcb === 0n ? target.processors.find((p) => BigInt(p.number) === index) : undefined) ??
+    null;
   const tick = target.time.tickIncrement === null ? null : target.time.tickIncrement / 1e7;
   const time = tick === null ? plural(Number(ticks), 'tick') : clock(Number(ticks) * tick);
   const number = processor?.number ?? Number(index);
