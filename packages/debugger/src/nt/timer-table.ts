@@ -22,7 +22,8 @@ export interface TimerTable {
 const BUCKETS = 256;
 const MAX_TIMERS = 0x4000;
 const MAX_WAITERS = 16;
-/** KOBJECTS: TimerNotificationObject, TimerSynchronizationObject. */
+/** KOBJECTS: ThreadObject, TimerNotificationObject, TimerSynchronizationObject. */
+const THREAD_OBJECT = 6;
 const TIMERS: ReadonlySet<number> = new Set([8, 9]);
 
 /**
@@ -63,7 +64,18 @@ export function timersDueBefore(target: Target, processor: Processor, time: bigi
   return { timers, complete };
 }
 
+/** The thread whose KTHREAD.Timer this is: from 8 on its wait block need not name the thread. */
+function ownerOf(target: Target, timer: bigint): Va | null {
+  const place = new Structure(target, '_KTHREAD', 0n).field('Timer');
+  if (place === undefined) return null;
+  const thread = timer - BigInt(place.offset);
+  const type = target.memory.u8(thread);
+  return type !== undefined && (type & 0x7f) === THREAD_OBJECT ? va(thread) : null;
+}
+
 function waitersOf(target: Target, timer: Structure): readonly Va[] {
+  const owner = ownerOf(target, timer.address);
+  if (owner !== null) return [owner];
   const head = timer.addressOf('Header.WaitListHead');
   const link = new Structure(target, '_KWAIT_BLOCK', 0n).field('WaitListEntry');
   if (head === undefined || link === undefined) return [];

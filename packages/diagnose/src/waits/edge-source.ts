@@ -38,6 +38,8 @@ export interface WaitGraphBuilder {
   claimed(block: WaitBlock): boolean;
   claim(wait: ThreadWait, block: WaitBlock, claim: Claim): void;
   add(edge: GraphEdge): void;
+  /** The thread's own timer is overdue and nobody expires it: its time limit ends no wait. */
+  neverExpires(thread: bigint): void;
   /** What a source could not read, and what that hides: weakens findings that rest on the absence of an owner. */
   limit(what: string, why: string): void;
 }

@@ -22,6 +22,7 @@ export class GraphBuilder implements WaitGraphBuilder {
   readonly #byObject = new Map<bigint, { wait: ThreadWait; block: WaitBlock }[]>();
   readonly #byThread = new Map<bigint, ThreadWait>();
   readonly #claims = new Map<WaitBlock, Claim>();
+  readonly #overdue = new Set<bigint>();
 
   constructor(diagnosis: Diagnosis) {
     this.diagnosis = diagnosis;
@@ -60,6 +61,10 @@ export class GraphBuilder implements WaitGraphBuilder {
     this.edges.push(edge);
   }
 
+  neverExpires(thread: bigint): void {
+    this.#overdue.add(thread);
+  }
+
   limit(what: string, why: string): void {
     this.limits.push({ what, why });
   }
@@ -76,7 +81,8 @@ export class GraphBuilder implements WaitGraphBuilder {
       }
       const since = this.waitAge(wait);
       const show = `!thread ${argument(target, wait.thread.address)}`;
-      const plain = escapeOf(wait);
+      const overdue = this.#overdue.has(wait.thread.address);
+      const plain = escapeOf(overdue ? { ...wait, timeout: false } : wait);
       wait.blocks.forEach((block, index) => {
         const claim = claims[index];
         if (claim === undefined || claim.satisfied === true) return;
@@ -85,7 +91,7 @@ export class GraphBuilder implements WaitGraphBuilder {
           to: claim.to,
           relation: 'waits-for',
           certainty: claim.certainty,
-          combination: wait.mode === 'all' || wait.mode === 'single' ? 'all' : 'any',
+          combination: !overdue && (wait.mode === 'all' || wait.mode === 'single') ? 'all' : 'any',
           access: claim.access ?? null,
           escape: claim.retries === true && (plain === 'timeout' || plain === 'unknown') ? 'retry' : plain,
           since: claim.retries === true && wait.timeout !== false ? atLeast(since) : since,

@@ -80,6 +80,7 @@ function addTimers(builder: WaitGraphBuilder, processor: Processor, why: EdgePro
   if (now === null) return;
   for (const timer of timersDueBefore(target, processor, now - LATE)?.timers ?? []) {
     if (timer.waiters.length === 0) continue;
+    for (const thread of timer.waiters) ownTimer(builder, thread, timer.address);
     add(builder, { kind: 'object', object: 'timer', address: timer.address }, processor, [
       {
         claim: `the timer ${argument(target, timer.address)} is in the table of processor ${processor.number} and ${clock(Number(now - timer.due) / 1e7)} late`,
@@ -104,5 +105,32 @@ function add(builder: WaitGraphBuilder, from: GraphNode, processor: Processor, p
     escape: null,
     since: null,
     proof,
+  });
+}
+
+/** A thread's own timer is not among the objects of its wait: it waits for this one, too. */
+function ownTimer(builder: WaitGraphBuilder, address: bigint, timer: bigint): void {
+  const { target } = builder.diagnosis;
+  const wait = builder.waitOf(address);
+  if (wait === undefined || wait.thread.fieldAddress('Timer') !== timer) return;
+  builder.neverExpires(address);
+  builder.add({
+    from: { kind: 'thread', address },
+    to: { kind: 'object', object: 'timer', address: timer },
+    relation: 'waits-for',
+    certainty: 'recorded',
+    combination: 'any',
+    access: null,
+    escape: wait.alertable === false ? null : wait.alertable === true ? 'alertable' : 'unknown',
+    since: null,
+    proof: [
+      {
+        claim: `the time limit of the wait is the thread's own timer ${argument(target, timer)}`,
+        address: timer,
+        length: target.pointerSize * 3,
+        command: `!thread ${argument(target, address)}`,
+        source: '_KTHREAD.Timer',
+      },
+    ],
   });
 }
