@@ -102,3 +102,21 @@ describe('executive resources in other dumps', () => {
     }
   });
 });
+
+describe('a deadlock across a spin lock', () => {
+  const cycle = scenarioNamed('W-spin-cycle');
+
+  it('does not depend on the numbers of processors, the place of the driver or symbols', () => {
+    expect(told(run({ ...cycle, processorOrder: [1, 0] }), 'deadlock')).toEqual(['mixed-objects proven']);
+    expect(told(run({ ...cycle, relocate: { MyDriver: '10000' } }), 'deadlock')).toEqual(['mixed-objects proven']);
+    expect(told(run(cycle, true), 'deadlock')).toEqual(['mixed-objects proven']);
+  });
+
+  it('is none when the queue entry is below the stack pointer of the thread that waits', () => {
+    const holder = cycle.processes['System']?.threads?.['holder'];
+    if (holder?.stack === undefined) throw new Error('W-spin-cycle has no holder');
+    const later = { ...holder, stack: { ...holder.stack, kernelStack: 'f7a3fd80' } };
+    const processes = { ...cycle.processes, System: { ...cycle.processes['System'], threads: { holder: later } } };
+    expect(told(run({ ...cycle, processes } as Scenario), 'deadlock')).toEqual([]);
+  });
+});
