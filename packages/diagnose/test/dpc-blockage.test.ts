@@ -117,6 +117,13 @@ describe('what holds the queue', () => {
     });
   }
 
+  it('comes first where it is the cause, behind the spin that is', () => {
+    const first = (name: string): string | undefined =>
+      diagnose(forgedTarget(scenarioNamed(name), { symbols: false }), 'test').findings[0]?.pattern;
+    expect(first('P-dpc-long')).toBe('dpc-blockage');
+    expect(first('P-dpc-spin')).toBe('dispatch-level-spin');
+  });
+
   it('is believed less where the processor never stopped', () => {
     expect(told(changed(long, 1, { state: 'stale' }))).toEqual(['long-dpc likely']);
   });

@@ -52,8 +52,14 @@ const MAX_WAIT_LIMITS = 16;
 function weigh(finding: Finding): number {
   const context = contextPatterns.has(finding.pattern) ? 20 : 0;
   const inert = finding.verdict === 'transient' || finding.verdict === 'undetermined' ? 5 : 0;
-  const symptom = symptomPatterns.has(finding.pattern) && !causes.has(finding.verdict ?? '') ? 10 : 0;
+  const symptom = isSymptom(finding) ? 10 : 0;
   return context + inert + symptom + rank[finding.confidence];
+}
+
+/** A DPC that runs too long is a cause that the finding blames; behind a spin it is a symptom of that, and blames nobody. */
+function isSymptom({ pattern, verdict, blame }: Finding): boolean {
+  if (!symptomPatterns.has(pattern) || causes.has(verdict ?? '')) return false;
+  return verdict !== 'long-dpc' || blame.length === 0;
 }
 
 /** What a cause looks like from outside: named beside the cause, behind every finding that explains it. */

@@ -144,6 +144,7 @@ function blame(diagnosis: Diagnosis, state: DpcState, evidence: Evidence): Findi
             function: target.nameOf(running.routine).text,
             role: 'DPC routine',
             reason: 'it is the DPC that runs while others wait',
+            address: json(running.routine),
           },
         ]),
     ...culprit.blame.filter((item) => item.module !== module?.name),
