@@ -58,6 +58,37 @@ describe('executive resources by build', () => {
 });
 
 describe('executive resources in other dumps', () => {
+  it('waiters of an event behind a pointer that may lead to a chain are found, whatever the counters say', () => {
+    const { first, second } = resources.resources ?? {};
+    const threads = resources.processes['System']?.threads;
+    const one = threads?.['one'];
+    if (first === undefined || second === undefined || one === undefined) throw new Error('W-resources has changed');
+    const event = (type: number): Scenario => ({
+      ...resources,
+      objects: {
+        ...resources.objects,
+        event: { type: '_KEVENT', at: 'ffffdf821ce68600', fields: { 'Header.Type': type, 'Header.Size': 6 } },
+      },
+      resources: {
+        first,
+        second: { ...second, exclusiveWaiters: [], contention: 1, fields: { ExclusiveWaiters: 'object(event)' } },
+      },
+      processes: {
+        ...resources.processes,
+        System: {
+          ...resources.processes['System'],
+          threads: {
+            ...threads,
+            one: { ...one, waitReason: 27, waitTimer: true, waits: [{ object: 'object(event)' }] },
+          },
+        },
+      } as Scenario['processes'],
+    });
+    expect(told(run(event(1)), 'deadlock')).toEqual(['lock-order proven']);
+    // A notification event is no part of a resource.
+    expect(told(run(event(0)), 'deadlock')).toEqual([]);
+  });
+
   for (const dump of ['kernel-summary', 'bitmap-kernel', 'bitmap-full', 'automatic', 'range-kernel'] as const) {
     it(`a ${dump} dump says the same`, () => {
       expect(told(run({ ...resources, dump }), 'deadlock')).toEqual(['lock-order proven']);

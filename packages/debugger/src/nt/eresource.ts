@@ -114,7 +114,24 @@ function waitersBehind(
   const first = resource.value(field?.type.kind === 'struct' ? `${path}.Head` : path);
   if (field === undefined || first === undefined || first === 0n) return [];
   const object = field.type.kind === 'pointer' && field.type.to.kind === 'struct';
-  return object ? waitersOn(target, first, access) : chainedWaiters(target, resource, first, access);
+  if (object) return waitersOn(target, first, access);
+  const chained = chainedWaiters(target, resource, first, access);
+  // The field is a void pointer from 17763 on: what it leads to decides.
+  return chained.length > 0 || !isWaitObject(target, first, access) ? chained : waitersOn(target, first, access);
+}
+
+const SYNCHRONIZATION_EVENT = 1;
+const SEMAPHORE = 5;
+const THREAD = 6;
+
+/** An event or semaphore whose wait list is closed. */
+function isWaitObject(target: Target, address: bigint, access: ResourceWaiter['access']): boolean {
+  const header = new Structure(target, '_DISPATCHER_HEADER', address);
+  const head = header.addressOf('WaitListHead');
+  if (head === undefined || typeOf(target, address) !== (access === 'shared' ? SEMAPHORE : SYNCHRONIZATION_EVENT))
+    return false;
+  const next = target.memory.pointer(head);
+  return next !== undefined && target.memory.pointer(next + BigInt(target.pointerSize)) === head;
 }
 
 function waitersOn(target: Target, object: bigint, access: ResourceWaiter['access']): readonly ResourceWaiter[] {
@@ -159,8 +176,13 @@ function chainEntry(target: Target, address: bigint): { readonly thread: Va; rea
   if (event === undefined) return null;
   const thread = entry.has('Thread') ? entry.value('Thread') : waitersOn(target, event, 'shared')[0]?.thread;
   if (thread === undefined || thread === 0n) return null;
-  const type = new Structure(target, '_DISPATCHER_HEADER', event).number('Type');
-  return type === undefined || (type & 0x7f) > 1 ? null : { thread: va(thread), object: event };
+  if ((typeOf(target, event) ?? 0xff) > SYNCHRONIZATION_EVENT || typeOf(target, thread) !== THREAD) return null;
+  return { thread: va(thread), object: event };
+}
+
+function typeOf(target: Target, object: bigint): number | null {
+  const type = new Structure(target, '_DISPATCHER_HEADER', object).number('Type');
+  return type === undefined ? null : type & 0x7f;
 }
 
 /** Every resource of nt!ExpSystemResourcesList, which KDBG names; null where neither it nor symbols do. */

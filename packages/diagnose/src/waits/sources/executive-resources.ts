@@ -4,6 +4,7 @@
  */
 import {
   type Resource,
+  type ResourceWaiter,
   readResource,
   resourceOwners,
   resourceWaiters,
@@ -45,9 +46,12 @@ export const executiveResources: EdgeSource = defineEdgeSource({
       );
     for (const address of list?.resources ?? []) {
       const resource = readResource(target, address);
-      if ((resource.numberOfExclusiveWaiters ?? 0) + (resource.numberOfSharedWaiters ?? 0) === 0) continue;
+      const counted = (resource.numberOfExclusiveWaiters ?? 0) + (resource.numberOfSharedWaiters ?? 0);
+      // XP to 8.1 keep the event and the semaphore of a resource once somebody has waited for it.
+      const waiters = counted > 0 || resource.activeCount !== 0 ? resourceWaiters(target, address) : [];
+      if (counted === 0 && waiters.length === 0) continue;
       contended.set(address, resource);
-      claimWaiters(builder, resource);
+      claimWaiters(builder, resource, waiters);
     }
     claimByStack(builder, contended);
     for (const resource of contended.values()) addOwners(builder, nodeOf(resource), resource);
@@ -67,11 +71,11 @@ function nodeOf(resource: Resource): GraphNode {
   return { kind: 'object', object: 'executive resource', address: resource.address };
 }
 
-function claimWaiters(builder: WaitGraphBuilder, resource: Resource): void {
+function claimWaiters(builder: WaitGraphBuilder, resource: Resource, waiters: readonly ResourceWaiter[]): void {
   const { target } = builder.diagnosis;
   const held = holdersOf(target, resource);
   let found = 0;
-  for (const waiter of resourceWaiters(target, resource.address)) {
+  for (const waiter of waiters) {
     const wait = builder.waitOf(waiter.thread);
     const block = wait?.blocks.find(({ object }) => object === waiter.object);
     if (wait === undefined || block === undefined) continue;
