@@ -18,6 +18,7 @@ import { RUNNING } from '../facts/stacks.ts';
 import { acquiresForItsCaller, lockEffects } from './call-effect.ts';
 import type { Waiter } from './holder-place.ts';
 import { type HoldState, holdAt } from './must-hold.ts';
+import { isKernelAddress } from './queue-entry.ts';
 
 export interface Holder {
   readonly by: 'self' | 'processor' | 'thread';
@@ -94,10 +95,13 @@ function searchHolders(diagnosis: Diagnosis, waiter: Waiter, lock: bigint, waiti
     index: number,
   ): { held: Holder['held']; acquiredAt: bigint | null } | null => {
     const state = stateIn(frames, index);
-    if (state === null || state.held === 'no') return null;
-    if (state.held !== 'unclear') return { held: state.held, acquiredAt: state.acquiredAt[0] ?? null };
+    if (state !== null && state.held !== 'no' && state.held !== 'unclear')
+      return { held: state.held, acquiredAt: state.acquiredAt[0] ?? null };
     const frame = frames[index];
-    if (frame !== undefined && !unclear.includes(frame)) unclear.push(frame);
+    if (frame === undefined || unclear.includes(frame)) return null;
+    // Code of a driver that is not in the dump, or calls what is not: it may hold the lock all the same.
+    const hidden = state === null || state.unreadable.length > 0;
+    if (state?.held === 'unclear' || (hidden && isDriverCode(target, frame.pc))) unclear.push(frame);
     return null;
   };
 
@@ -196,6 +200,11 @@ function startOf(target: Target, frames: readonly Frame[], index: number): bigin
   const pc = frames[index]?.pc;
   const graph = pc === undefined ? null : functionGraph(target, pc, calledAddress(target, frames, index));
   return graph?.roots[0] ?? null;
+}
+
+/** Code of a module in the kernel's half that is neither the kernel nor the HAL. */
+function isDriverCode(target: Target, pc: bigint): boolean {
+  return isKernelAddress(target, pc) && target.moduleAt(pc) !== undefined && !isKernelCode(target, pc);
 }
 
 /** The kernel and the HAL call drivers with no lock of theirs held. */

@@ -14,6 +14,8 @@ export interface HoldState {
   readonly acquiredAt: readonly bigint[];
   /** Instructions on the way whose effect is not known: each weakens the answer. */
   readonly unknown: readonly bigint[];
+  /** Those of them whose code or pointer is not in the dump. */
+  readonly unreadable: readonly bigint[];
 }
 
 type Flow = 'free' | 'held' | 'mixed' | 'unclear';
@@ -72,13 +74,14 @@ export function holdAt(
     goal.instructions.findIndex((instruction) => instruction.address === place),
   );
   const at = through(until, start, new Set(origins[goal.index]), effect);
-  const unknown = wayTo(graph, goal, place).filter((address) =>
-    ['unknown', 'unreadable'].includes(effects.get(address) ?? 'none'),
-  );
+  const way = wayTo(graph, goal, place);
+  const unknown = way.filter((address) => ['unknown', 'unreadable'].includes(effects.get(address) ?? 'none'));
+  const unreadable = way.filter((address) => effects.get(address) === 'unreadable');
   return {
     held: heldOf[at.state],
     acquiredAt: [...at.origins],
     unknown,
+    unreadable,
   };
 }
 

@@ -7,7 +7,7 @@ import type { Diagnosis } from '../../engine/diagnosis.ts';
 import type { Evidence } from '../../engine/evidence.ts';
 import { address, argument } from '../../engine/words.ts';
 import type { ChainWait } from '../../facts/loop-view.ts';
-import { isStuck, type SpinSite, spinSites } from '../../facts/spin-sites.ts';
+import { isStuck, type SpinSite, spinSites, unexaminedProcessors } from '../../facts/spin-sites.ts';
 import { knownStacks, RUNNING } from '../../facts/stacks.ts';
 import { placeOf } from '../../locks/holder-place.ts';
 import { chainBefore } from '../../locks/queue-entry.ts';
@@ -129,6 +129,16 @@ export function judgeChain(diagnosis: Diagnosis, site: SpinSite, wait: ChainWait
           'holder-stuck',
           'likely',
           `Entry ${entry} belongs to processor ${number}, which cannot leave a loop itself before it has linked it: the root is there.`,
+        );
+      const hidden = diagnosis.fact(unexaminedProcessors).find(({ processor }) => processor.number === number);
+      const open = diagnosis
+        .fact(spinSites)
+        .some((site_) => site_.waiter.processor.number === number && site_.loop.execution.end === 'unknown');
+      if (other?.idle !== true && (hidden !== undefined || open))
+        return result(
+          'undetermined',
+          'possible',
+          `Entry ${entry} belongs to processor ${number}; whether that goes on and links it is not known${hidden === undefined ? '' : `: ${hidden.why}`}.`,
         );
       if (other?.idle === true)
         return result(

@@ -212,7 +212,7 @@ function nobody(
   const { target } = diagnosis;
   const others = busyElsewhere(diagnosis, site).map((processor) => `processor ${processor.number}`);
   const whole = sawEverything(search);
-  const seen = `${search.processorsSeen} of ${search.processorsTotal} processors, ${search.stacksSeen} of ${search.stacksTotal} other stacks readable${search.threadsListed ? '' : ', threads not all listed'}${search.unclear.length === 0 ? '' : `; the code of ${list([...new Set(search.unclear.map((frame) => target.nameOf(frame.pc).text))].slice(0, 4))} on its own stack does not tell`}`;
+  const seen = `${search.processorsSeen} of ${search.processorsTotal} processors, ${search.stacksSeen} of ${search.stacksTotal} other stacks readable${search.threadsListed ? '' : ', threads not all listed'}${search.unclear.length === 0 ? '' : `; the code of ${list([...new Set(search.unclear.map((frame) => target.nameOf(frame.pc).text))].slice(0, 4))} does not tell`}`;
   if (others.length > 0) {
     return {
       ...base,
