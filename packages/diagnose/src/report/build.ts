@@ -26,6 +26,7 @@ export function buildReport(
     limits.push({ what, why: why ?? 'not in the dump', wouldNeed: null });
   };
   if (bugcheck === null) nullLimit('dump.bugcheck', target.bugcheckNote);
+  if (target.build === null) nullLimit('dump.build', "NtBuildLab of the kernel's image could not be read");
   if (target.processors.length === 0) nullLimit('processors', target.processorNote);
   const uptime = dump.header.systemUpTime;
   if (uptime === null) nullLimit('dump.uptimeSeconds', 'the header field was not written');
@@ -84,8 +85,11 @@ function reportProcessor(
   const image = process === null ? null : (target.process(process)?.image ?? null);
   const pc = processor.interrupted?.pc ?? processor.registers?.pc ?? null;
   if (processor.currentThread === null) nullLimit(`${path}.thread`, 'the PRCB could not be read');
-  if (process === null) nullLimit(`${path}.process`, 'the thread is not in the dump as far as its process');
-  else if (image === null) nullLimit(`${path}.image`, 'the process object is not in the dump');
+  if (process === null) {
+    const why = 'the thread is not in the dump as far as its process';
+    nullLimit(`${path}.process`, why);
+    nullLimit(`${path}.image`, why);
+  } else if (image === null) nullLimit(`${path}.image`, 'the process object is not in the dump');
   if (processor.irql === null)
     nullLimit(
       `${path}.irql`,
