@@ -54,3 +54,12 @@ export function freeElsewhere(ready: ReadyThread): readonly Occupant[] {
         return processor.idleThread === false && thread?.priority != null && own !== null && thread.priority < own;
       });
 }
+
+/** Processors that its affinity leaves out and of which nothing tells whether they would take it. */
+export function unknownElsewhere(ready: ReadyThread): readonly Occupant[] {
+  if (ready.affinity === null) return [];
+  return ready.excluded.filter(
+    ({ processor, reason, thread }) =>
+      reason === null && processor.idle === null && (processor.idleThread !== false || thread?.priority == null),
+  );
+}

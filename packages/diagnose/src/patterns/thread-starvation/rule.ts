@@ -2,7 +2,14 @@ import { type Diagnosis, definePattern, type Pattern } from '../../engine/diagno
 import type { Evidence } from '../../engine/evidence.ts';
 import { argument, clock, count, json, list, plural } from '../../engine/words.ts';
 import { cpuSeconds, cpuTime, shareText, uptimes, uptimeText } from '../../facts/cpu-time.ts';
-import { assumedLevels, boundBy, freeElsewhere, type HeldBack, heldBack } from '../../facts/held-back.ts';
+import {
+  assumedLevels,
+  boundBy,
+  freeElsewhere,
+  type HeldBack,
+  heldBack,
+  unknownElsewhere,
+} from '../../facts/held-back.ts';
 import { BOOST_SECONDS, type Occupant } from '../../facts/ready-threads.ts';
 import { behindEvidence, waitingBehind } from '../../facts/waiting-behind.ts';
 import { blankFinding } from '../../report/blank.ts';
@@ -66,6 +73,7 @@ function finding(diagnosis: Diagnosis, group: HeldBack): Finding {
   const waiters = [...new Set(behind.flatMap((holder) => holder.waiters))];
   const unread = threads.filter((ready) => ready.affinity === null).length;
   const verdict = verdictOf(by);
+  const hidden = [...new Set(threads.flatMap(unknownElsewhere).map(({ processor }) => processor.number))];
   const first = threads[0];
   const seconds = first?.readySeconds ?? 0;
   const culprit = by[0]?.thread ?? null;
@@ -74,7 +82,12 @@ function finding(diagnosis: Diagnosis, group: HeldBack): Finding {
     ...blankFinding(
       'thread-starvation',
       verdict,
-      boundBy(group, seconds >= STRONG_SECONDS && verdict !== 'normal-priority' && unread === 0 ? 'strong' : 'likely'),
+      hidden.length > 0
+        ? 'possible'
+        : boundBy(
+            group,
+            seconds >= STRONG_SECONDS && verdict !== 'normal-priority' && unread === 0 ? 'strong' : 'likely',
+          ),
       `${plural(threads.length, 'ready thread')} cannot get a processor, for ${clock(seconds)}`,
       `${list(by.map((occupant) => occupant.reason ?? ''))}. ${plural(threads.length, 'ready thread has', 'ready threads have')} nowhere else to run, the oldest for ${clock(seconds)}; ${meaning[verdict]}.${waiters.length === 0 ? '' : ` ${plural(waiters.length, 'more thread waits', 'more threads wait')} for what they hold.`}`,
     ),
@@ -86,6 +99,10 @@ function finding(diagnosis: Diagnosis, group: HeldBack): Finding {
     evidence: evidence.items,
     assumptions: [
       ...assumedLevels(group),
+      ...hidden.map(
+        (number) =>
+          `processor ${number}, which its affinity leaves out, is as busy: if it is free, this is affine-thread; what it runs could not be read`,
+      ),
       ...(unread === 0 ? [] : ['threads whose affinity could not be read may run on every processor']),
       ...idlers.map(
         ({ processor }) =>
