@@ -226,6 +226,8 @@ function wasWalked(target: Target, { endReason, frames }: StackTrace, thread: Th
   if (first === undefined || last === undefined || target.moduleAt(first.pc) === undefined) return false;
   if (endReason === 'user-mode') return true;
   if (endReason !== 'stack-base' && endReason !== 'no-return-address') return false;
+  // On x64 a frame is found by scanning only where unwind data is missing: registers behind it are not those of its code.
+  if (!idle && target.arch === 'x64' && frames.some(({ trust }) => trust === 'scan')) return false;
   if (idle || thread?.stackBase == null || thread.stackLimit === null) return true;
   return last.sp <= thread.stackBase && last.sp >= thread.stackLimit && thread.stackBase - last.sp <= TOP_OF_STACK;
 }
