@@ -40,12 +40,9 @@ describe('diff', () => {
   it('--json is the comparison', async () => {
     const { status, out } = await runCli(['diff', first, second, '--json']);
     expect(status).toBe(0);
-    expect(JSON.parse(out)).toMatchObject({
-      schemaVersion: 1,
-      boot: { same: true },
-      elapsed: { seconds: 60 },
-      findings: [{ pattern: 'dispatch-level-spin', moved: false }, {}, {}],
-    });
+    const comparison = JSON.parse(out);
+    expect(comparison).toMatchObject({ schemaVersion: 1, boot: { same: true }, elapsed: { seconds: 60 } });
+    expect(comparison.findings[0]).toMatchObject({ pattern: 'dispatch-level-spin', moved: false });
   });
 
   it('exits 2 with one line that says why for dumps of two boots', async () => {
