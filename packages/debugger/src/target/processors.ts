@@ -174,7 +174,7 @@ export class KernelProcessor implements Processor {
 
   /**
    * The freeze loop by its name; without names, a kernel PC that a frozen busy processor shares with another frozen
-   * processor busy with a different thread (idle ones share their PC anyway).
+   * processor busy with a different thread, or that stands where an idle one was frozen: a busy thread is in no idle loop.
    */
   #inFreezeCode(registers: Registers): boolean {
     if (this.contextTrust === 'bugchecking' || isUserMode(registers)) return false;
@@ -188,9 +188,12 @@ export class KernelProcessor implements Processor {
         (other) =>
           other !== this &&
           other.contextTrust === 'frozen' &&
-          other.idleThread === false &&
-          other.currentThread !== this.currentThread &&
-          other.registers?.pc === registers.pc,
+          (other.idleThread === false
+            ? other.currentThread !== this.currentThread && other.registers?.pc === registers.pc
+            : other.idleThread === true &&
+              other.dpcRoutineActive === false &&
+              other.registers !== null &&
+              distance(other.registers.pc, registers.pc) < FREEZE_LOOP),
       );
   }
 
@@ -368,4 +371,11 @@ export function makeProcessors(world: ProcessorWorld): ProcessorList {
     return new KernelProcessor(world, candidate.number, candidate.prcb, saved);
   });
   return { processors, current: owner?.number ?? processors[0]?.number ?? 0 };
+}
+
+/** The wait of a frozen processor is a pause, a compare and a jump. */
+const FREEZE_LOOP = 0x10n;
+
+function distance(a: bigint, b: bigint): bigint {
+  return a > b ? a - b : b - a;
 }
