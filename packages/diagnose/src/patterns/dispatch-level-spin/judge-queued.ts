@@ -140,7 +140,7 @@ function withoutPredecessor(
     ...base,
     verdict: all && elsewhere.length === 0 ? 'orphaned-lock' : 'undetermined',
     confidence: all && elsewhere.length === 0 ? 'likely' : 'possible',
-    why: `No entry that links to ${address(target, wait.own)} was found in a register, a PRCB or on a stack (${seen}): the holder's entry is not visible.`,
+    why: `No entry that links to ${address(target, wait.own)} was found in a register, a PRCB or on a stack (${seen}): the holder's entry is not visible.${all && elsewhere.length === 0 ? ' It may have lain in a frame that has returned and was overwritten since (leaked-lock).' : ''}`,
     assumptions: [],
     wouldChange: ['an entry whose Next is this one'],
   };
