@@ -146,7 +146,10 @@ describe.each(kinds)('as %s dump', (kind) => {
     }
     if (scenario.symbols === 'none') return;
     for (const [stack, contents] of Object.entries(scenario.stacks ?? {})) {
-      const plan = contents.frames.flatMap((frame) => (frame.at === undefined ? [] : [bare(frame.at)]));
+      // Public names are printed with one underscore less, as WinDbg does.
+      const plan = contents.frames.flatMap((frame) =>
+        frame.at === undefined ? [] : [bare(frame.at).replace('!_', '!')],
+      );
       const met = traces.some((trace) => follows(trace.names, plan));
       expect(met ? stack : [stack, plan, traces.map((trace) => trace.names)]).toBe(stack);
     }

@@ -23,10 +23,19 @@ describe('C decorations', () => {
   it.each(x86)('%s is %s on x86', (stored, display) => {
     expect(undecorateSymbol(stored, I386)).toBe(display);
   });
-  it('leaves them alone elsewhere', () => {
-    for (const name of ['_purecall', '__chkstk', '_Foo@8', 'KiStartUserThread']) {
-      expect(undecorateSymbol(name, AMD64)).toBe(name);
-    }
+  // WinDbg on x64: nt!guard_dispatch_icall, nt!_imp_HalInitSystem, ntdll!_C_specific_handler, nt!local_unwind.
+  const x64: [string, string][] = [
+    ['_guard_dispatch_icall', 'guard_dispatch_icall'],
+    ['__imp_HalInitSystem', '_imp_HalInitSystem'],
+    ['__C_specific_handler', '_C_specific_handler'],
+    ['_local_unwind', 'local_unwind'],
+    ['__imp_?f@@YAXXZ', '_imp_f'],
+    ['_Foo@8', 'Foo@8'],
+    ['_', '_'],
+    ['KiStartUserThread', 'KiStartUserThread'],
+  ];
+  it.each(x64)('%s is %s on x64: one underscore less', (stored, display) => {
+    expect(undecorateSymbol(stored, AMD64)).toBe(display);
   });
 });
 
@@ -79,7 +88,7 @@ describe('C++ names', () => {
   });
 
   it('undecorates the target of an import', () => {
-    expect(undecorateSymbol('__imp_?f@S@@QEAAXXZ', AMD64)).toBe('__imp_S::f');
+    expect(undecorateSymbol('__imp_?f@S@@QEAAXXZ', AMD64)).toBe('_imp_S::f');
   });
 
   it.each([

@@ -68,7 +68,7 @@ export class PrivateSymbols implements SymbolTable {
       if (rva < 0) return undefined;
       return {
         name: record.name,
-        display: undecorateSymbol(record.name, machine),
+        display: displayOf(record.name, machine),
         rva: rva as Rva,
         isFunction: false,
         size: null,

@@ -145,12 +145,12 @@ export class Publics implements SymbolTable {
     return undefined;
   }
 
-  /** By stored name, on x86 also with the C decorations: touches a few blocks. */
+  /** By stored name, also with the C decorations: touches a few blocks. */
   #byHash(name: string, exact: boolean): ModuleSymbol | undefined {
     const plain = this.#stored(name, exact);
-    if (plain !== undefined || this.#machine !== 0x14c || name.startsWith('?')) return plain;
+    if (plain !== undefined || name.startsWith('?')) return plain;
     const underscored = this.#stored(`_${name}`, exact);
-    if (underscored !== undefined) return underscored;
+    if (underscored !== undefined || this.#machine !== 0x14c) return underscored;
     for (let n = 0; n <= MAX_ARGUMENT_BYTES; n += 4) {
       const found = this.#stored(`_${name}@${n}`, exact) ?? this.#stored(`@${name}@${n}`, exact);
       if (found !== undefined) return found;
@@ -180,7 +180,7 @@ export class Publics implements SymbolTable {
         if (at === null) continue;
         const first = bytes[offset + at.name + (at.isSt ? 1 : 0)] ?? 0;
         // ? _ @ are how decorated names start; vectorcall (Foo@@8) is found by its stored name only.
-        if (first !== 0x3f && (this.#machine !== 0x14c || (first !== 0x5f && first !== 0x40))) continue;
+        if (first !== 0x3f && first !== 0x5f && (this.#machine !== 0x14c || first !== 0x40)) continue;
         const stored = recordName(bytes, offset + at.name, offset + u16(bytes, offset) + 2, at.isSt);
         const display = undecorateSymbol(stored, this.#machine);
         if (display !== stored && !this.#displays.has(display)) this.#displays.set(display, offset);

@@ -4,6 +4,8 @@ import type { ModuleSymbol, SymbolTable } from '../symbol-table.ts';
 import { undecorateSymbol } from '../undecorate.ts';
 import type { PeExports } from './exports.ts';
 
+const I386 = 0x14c;
+
 /** The exports of an image as a symbol table; forwarders have no address and are left out. */
 export function exportSymbols(exports: PeExports | null, machine: number): SymbolTable {
   const symbols: ModuleSymbol[] = [];
@@ -12,7 +14,8 @@ export function exportSymbols(exports: PeExports | null, machine: number): Symbo
     const name = entry.name ?? `Ordinal${entry.ordinal}`;
     symbols.push({
       name,
-      display: undecorateSymbol(name, machine),
+      // Only C on x86 decorates the names that an image exports.
+      display: name.startsWith('?') || machine === I386 ? undecorateSymbol(name, machine) : name,
       rva: entry.rva as Rva,
       isFunction: null,
       size: null,
