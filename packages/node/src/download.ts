@@ -41,7 +41,7 @@ export type DownloadResult =
   | { readonly kind: 'done'; readonly bytes: number }
   /** The server answered that it has no such file. */
   | { readonly kind: 'absent' }
-  /** `unreachable`: no connection came about, so that asking this server for other files is in vain too. */
+  /** `unreachable`: no connection came about or the server stalled: asking it for other files is in vain too. */
   | { readonly kind: 'failed'; readonly why: string; readonly unreachable: boolean };
 
 interface Attempt {
@@ -121,7 +121,10 @@ function fetchOnce(
       clearTimeout(timer);
       const left = Math.min(ms, deadline - Date.now());
       const reason = (): string => (left < ms ? `not done within ${limits.totalMs / 1000} s` : why());
-      timer = setTimeout(() => finish(failed(reason(), left >= ms, phase === 'connecting')), Math.max(0, left));
+      timer = setTimeout(
+        () => finish(failed(reason(), left >= ms, left >= ms || phase === 'connecting')),
+        Math.max(0, left),
+      );
     };
     let phase: 'connecting' | 'answering' = 'connecting';
     let target: URL;

@@ -27,7 +27,7 @@ type Outcome = SymbolAnswer | 'absent' | 'stop';
 export class ServerSearch {
   readonly #local: LocalSearch;
   readonly #options: ServerSearchOptions;
-  /** Servers that could not be reached, with the reason. */
+  /** Servers that could not be reached or stalled, with the reason. */
   readonly #unreachable = new Map<string, string>();
   readonly #twoTier = new Map<string, Promise<boolean>>();
   readonly #writable = new Map<string, boolean>();
@@ -62,6 +62,16 @@ export class ServerSearch {
     return null;
   }
 
+  /**
+   * Asks a server no more in this run. A redirection or pointer to another host that fails says nothing of the server
+   * itself, but every file of such a store ends there.
+   */
+  #giveUp(location: string, url: string, why: string): void {
+    if (this.#unreachable.has(location)) return;
+    this.#unreachable.set(location, why);
+    this.#local.problems.push(`${location} is not asked again in this run: ${why} (${url.slice(0, 300)})`);
+  }
+
   close(): void {
     if (this.#scratch !== undefined) rmSync(this.#scratch, { recursive: true, force: true });
     this.#scratch = undefined;
@@ -77,7 +87,7 @@ export class ServerSearch {
       if (result.kind === 'absent') return 'absent';
       if (result.kind === 'failed') {
         attempts.push({ where: url, outcome: 'failed', why: result.why });
-        if (result.unreachable) this.#unreachable.set(server.location, result.why);
+        if (result.unreachable) this.#giveUp(server.location, url, result.why);
         return 'stop';
       }
       const opened = openMatching(temporary, request, true);
@@ -110,6 +120,11 @@ export class ServerSearch {
     try {
       const limits = { ...this.#options.limits, maximumBytes: 4096, retries: 0 };
       const result = await download(url, temporary, limits, undefined, this.#options.signal);
+      if (result.kind === 'failed' && result.unreachable) {
+        attempts.push({ where: url, outcome: 'failed', why: result.why });
+        this.#giveUp(server.location, url, result.why);
+        return 'stop';
+      }
       if (result.kind !== 'done') return 'absent';
       const pointer = readPointer(temporary);
       if (pointer === null) return 'absent';

@@ -1,4 +1,13 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { SymbolRequest } from '@dumpscope/symbols';
@@ -290,6 +299,49 @@ describe('a server that misbehaves: no partial file, one reason', () => {
     // The next server of the path is still asked.
     expect(second).toMatchObject({ outcome: 'found' });
     expect(second?.attempts[0]).toMatchObject({ outcome: 'failed', why: expect.stringMatching(/^not asked again/) });
+  });
+
+  it('is not asked again after it stalled, which is said once', async () => {
+    const stalls: [(s: TestServer) => void, RegExp][] = [
+      [(s) => s.routes.set(imagePath, () => undefined), /no answer within 0.4 s/],
+      [
+        (s) =>
+          s.routes.set(imagePath, (_, response) => {
+            response.writeHead(200, { 'Content-Length': 90_000 });
+            response.write(good.subarray(0, 20_000));
+          }),
+        /nothing came for 0.4 s after 20000 bytes/,
+      ],
+    ];
+    for (const [prepare, why] of stalls) {
+      prepare(server);
+      server.routes.set(pdbPath, good);
+      const made = provider();
+      expect((await made.fetch([image]))[0]).toMatchObject({ outcome: 'failed', why: expect.stringMatching(why) });
+      server.asked.length = 0;
+      for (let i = 0; i < 2; i++) {
+        const [later] = await made.fetch([pdb]);
+        expect(later).toMatchObject({ outcome: 'failed', why: expect.stringMatching(/not asked again/) });
+      }
+      expect(server.asked).toEqual([]);
+      expect(made.problems.filter((p) => p.includes('is not asked again in this run'))).toEqual([
+        expect.stringMatching(why),
+      ]);
+      // Another run asks again.
+      expect((await provider().fetch([pdb]))[0]).toMatchObject({ outcome: 'found' });
+      rmSync(cache, { recursive: true });
+    }
+  });
+
+  it('still asks a server for other files where one broke off', async () => {
+    server.routes.set(imagePath, (_, response) => {
+      response.writeHead(200, { 'Content-Length': 90_000 });
+      response.write(good.subarray(0, 20_000), () => response.socket?.destroy());
+    });
+    server.routes.set(pdbPath, good);
+    const made = provider();
+    expect((await made.fetch([image]))[0]).toMatchObject({ outcome: 'failed' });
+    expect((await made.fetch([pdb]))[0]).toMatchObject({ outcome: 'found' });
   });
 
   it('stops when told to', async () => {

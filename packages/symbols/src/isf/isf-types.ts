@@ -29,6 +29,22 @@ const isCount = (value: unknown, limit: number): value is number =>
 
 class Wrong extends Error {}
 
+/**
+ * Whether the file lists members as they were declared. Volatility's pdbconv sorts its keys, as all published files show,
+ * so an alphabetical list tells nothing. A declaration goes back only to where an arm of a union began.
+ */
+function isDeclaredOrder(fields: readonly Field[]): boolean {
+  if (fields.every((field, i) => i === 0 || (fields[i - 1] as Field).name <= field.name)) return false;
+  const seen = new Set<number>();
+  let last = -1;
+  for (const { offset } of fields) {
+    if (offset < last && !seen.has(offset)) return false;
+    seen.add(offset);
+    last = offset;
+  }
+  return true;
+}
+
 /** Types of an ISF file, converted when one is asked for. */
 export class IsfTypeTable implements TypeTable {
   readonly pointerSize: 4 | 8;
@@ -108,7 +124,9 @@ export class IsfTypeTable implements TypeTable {
           this.#problem(`${where}.fields.${field}`, error.message);
         }
       }
-      fields.sort((a, b) => a.offset - b.offset || bit(a) - bit(b) || (a.name < b.name ? -1 : 1));
+      if (!isDeclaredOrder(fields)) {
+        fields.sort((a, b) => a.offset - b.offset || bit(a) - bit(b) || (a.name < b.name ? -1 : 1));
+      }
       return { name, kind, size, fields: new Map(fields.map((field) => [field.name, field])) };
     }
     return undefined;

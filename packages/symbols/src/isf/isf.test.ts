@@ -52,10 +52,10 @@ describe.each([
 ])('from %s', (_, input) => {
   const isf = parseIsf(input as string | Uint8Array | object);
 
-  it('reads types in order of offset, bit fields behind what holds them', () => {
+  it('keeps members in the order of the file where it is one of declaration', () => {
     const struct = isf.types.struct('_S');
     expect(struct?.size).toBe(24);
-    expect([...(struct?.fields.keys() ?? [])]).toEqual(['Zeta', 'All', 'Lo', 'Hi', 'Text', 'Color', 'Call']);
+    expect([...(struct?.fields.keys() ?? [])]).toEqual(['Zeta', 'Hi', 'All', 'Lo', 'Text', 'Color', 'Call']);
     expect(struct?.fields.get('Zeta')?.type).toEqual({ kind: 'pointer', to: { kind: 'struct', name: '_S' }, size: 8 });
     expect(struct?.fields.get('Hi')?.type).toMatchObject({ kind: 'bitfield', position: 4, length: 28 });
     expect(struct?.fields.get('Text')?.type).toMatchObject({ kind: 'array', count: 2, of: { form: 'char', size: 2 } });
@@ -156,6 +156,28 @@ it('survives mutated and cut bytes', () => {
     ),
     { numRuns: 2000 },
   );
+});
+
+describe('order of members', () => {
+  const member = (offset: number, type: unknown = u32) => ({ offset, type });
+  const order = (fields: Readonly<Record<string, unknown>>): string[] => {
+    const isf = parseIsf({ ...file, user_types: { _U: { kind: 'union', size: 8, fields } } });
+    return [...(isf.types.struct('_U')?.fields.keys() ?? [])];
+  };
+
+  it('is that of the file where arms of a union follow each other', () => {
+    const arms = { Value: member(0), High: member(4), Bit: member(0, bits(0, 1)), All: member(0) };
+    expect(order(arms)).toEqual(['Value', 'High', 'Bit', 'All']);
+  });
+
+  it('is by offset where the keys are sorted by name, bit fields behind what holds them', () => {
+    const sorted = { All: member(4), Bit0: member(0, bits(0, 1)), High: member(4), Value: member(0) };
+    expect(order(sorted)).toEqual(['Value', 'Bit0', 'All', 'High']);
+  });
+
+  it('is by offset where the file goes back to where no member began', () => {
+    expect(order({ Zeta: member(4), Beta: member(0), Gamma: member(2) })).toEqual(['Beta', 'Gamma', 'Zeta']);
+  });
 });
 
 it('reads GUIDs out of file names', () => {
