@@ -1,6 +1,6 @@
 /** States of queued locks over code from our own C, compiled by clang: what the code shows beyond the bytes of the lock. */
 import { va } from '@dumpscope/core';
-import type { Frame, Processor, Registers, Target, Thread } from '@dumpscope/debugger';
+import type { Frame, Irql, Processor, Registers, StackKind, StackRange, Target, Thread } from '@dumpscope/debugger';
 import { describe, expect, it } from 'vitest';
 import { emptyTable } from '../../debugger/src/target/layout-table.ts';
 import {
@@ -206,6 +206,52 @@ describe('a loop whose registers were not captured', () => {
     const findings = spin(memory, ACQUIRE, { rip: WAIT_LOOP });
     expect(told(findings)).toEqual(['undetermined possible']);
     expect(findings[0]?.summary).toContain('rbx');
+  });
+});
+
+describe('an endless loop of a thread whose level no byte records', () => {
+  // pause; jmp
+  const run = (
+    known: Partial<Processor>,
+    values: Record<string, bigint> = {},
+    kind?: StackKind,
+  ): readonly Finding[] => {
+    const start = fakeRegisters('x64', { rip: WAIT_LOOP, rsp: OWN, efl: 0x246n, ...values });
+    const stack =
+      kind === undefined ? [] : [{ kind, ...STACK, processor: 0, thread: null, source: 'test' } as StackRange];
+    const target = fakeTarget({
+      arch: 'x64',
+      build: 17763,
+      memory: new FakeMemory(8).hex(WAIT_LOOP, 'f390ebfc'),
+      modules: [fakeModule('nt', 'ntoskrnl.exe', NT, 0xa9f000, null)],
+      types: emptyTable(8),
+      processors: [
+        fakeProcessor(0, 0xfffff80256600180n, { interrupted: start, idle: false, irql: null, stacks: stack, ...known }),
+      ],
+      frames: () => [fakeFrame({ pc: start.pc, sp: start.sp, registers: start, trust: 'context' })],
+    });
+    return dispatchLevelSpin.run(new Diagnosis(target));
+  };
+  const irql = (level: number, kind: Irql['kind']): Irql => ({ level, kind, source: 'test', address: null });
+
+  it('rests on the assumption that it is raised', () => {
+    for (const known of [{}, { irql: irql(0, 'minimum') }]) {
+      const findings = run(known);
+      expect(told(findings)).toEqual(['unbounded-loop strong']);
+      expect(findings[0]?.assumptions.join()).toContain('DISPATCH_LEVEL');
+    }
+  });
+
+  it.each([
+    ['a level', run({ irql: irql(2, 'exact') })],
+    ['a least level', run({ irql: irql(2, 'minimum') })],
+    ['an active DPC', run({ dpcRoutineActive: true })],
+    ["an interrupt's stack", run({}, {}, 'isr')],
+    ['interrupts off', run({}, { efl: 0x46n })],
+  ])('is proven by %s', (_, findings) => expect(told(findings)).toEqual(['unbounded-loop proven']));
+
+  it('is none below DISPATCH_LEVEL', () => {
+    expect(told(run({ irql: irql(1, 'exact') }))).toEqual([]);
   });
 });
 

@@ -122,6 +122,14 @@ function argumentsOf(scope: ResolveScope, call: Instruction): (bigint | null)[] 
   return values;
 }
 
+/** Where a call goes and with what: see `calleeOf` and `argumentsOf`. */
+export function calledWith(
+  scope: ResolveScope,
+  call: Instruction,
+): { readonly callee: bigint | 'unreadable' | null; readonly values: readonly (bigint | null)[] } {
+  return { callee: calleeOf(scope, call), values: argumentsOf(scope, call) };
+}
+
 /** Places that no Windows kernel maps (user half, never read from the dump). */
 const SCRATCH_STACK = 0x6fff_0000n;
 const SCRATCH_RETURN = 0x6ffe_0000n;

@@ -31,7 +31,7 @@ export function buildReport(
   const uptime = dump.header.systemUpTime;
   if (uptime === null) nullLimit('dump.uptimeSeconds', 'the header field was not written');
   if (dump.header.systemTime === null) nullLimit('dump.systemTime', 'the header field was not written');
-  const processors = target.processors.map((processor) => reportProcessor(target, processor, nullLimit));
+  const processors = target.processors.map((processor, index) => reportProcessor(target, processor, index, nullLimit));
   return {
     schemaVersion: 1,
     tool: { name: 'dumpscope', version: toolVersion, rules: RULES_VERSION },
@@ -77,9 +77,10 @@ export function buildReport(
 function reportProcessor(
   target: Target,
   processor: Processor,
+  index: number,
   nullLimit: (what: string, why: string | null) => void,
 ): ReportProcessor {
-  const path = `processors[${processor.number}]`;
+  const path = `processors[${index}]`;
   const thread = processor.currentThread === null ? null : target.thread(processor.currentThread);
   const process = thread?.process ?? thread?.owningProcess ?? null;
   const image = process === null ? null : (target.process(process)?.image ?? null);
@@ -90,19 +91,24 @@ function reportProcessor(
     nullLimit(`${path}.process`, why);
     nullLimit(`${path}.image`, why);
   } else if (image === null) nullLimit(`${path}.image`, 'the process object is not in the dump');
-  if (processor.irql === null)
-    nullLimit(
-      `${path}.irql`,
+  if (processor.irql === null) {
+    const why =
       processor.contextTrust === 'missing'
         ? processor.contextReason
-        : 'nothing in the dump records the interrupted level of this processor',
-    );
-  if (pc === null) nullLimit(`${path}.pc`, processor.contextReason);
+        : 'nothing in the dump records the interrupted level of this processor';
+    nullLimit(`${path}.irql`, why);
+    nullLimit(`${path}.irqlSource`, why);
+  }
+  if (pc === null) {
+    nullLimit(`${path}.pc`, processor.contextReason);
+    nullLimit(`${path}.symbol`, processor.contextReason);
+  }
   if (processor.idle === null) nullLimit(`${path}.idle`, processor.idleReason);
   if (processor.idleThread === null) nullLimit(`${path}.idleThread`, processor.idleReason);
   if (processor.dpcRoutineActive === null)
     nullLimit(`${path}.dpcActive`, 'DpcRoutineActive of the PRCB could not be read');
   const start = processor.interrupted ?? processor.registers;
+  if (start === null) nullLimit(`${path}.stackEnd`, processor.contextReason);
   const trace = start === null ? null : target.walkStack(start, { limit: MAX_FRAMES });
   return {
     number: processor.number,

@@ -19,6 +19,7 @@ import { judgeQueued } from './judge-queued.ts';
 import { judgeWord } from './judge-word.ts';
 import type { Judgement } from './judgement.ts';
 import { spinPicture } from './picture.ts';
+import { levelIsUnknown, perhapsBelow } from './unknown-level.ts';
 import { unseenSpins } from './unseen.ts';
 import { watchdogFindings } from './watchdog.ts';
 
@@ -65,7 +66,8 @@ function judge(diagnosis: Diagnosis, site: SpinSite): Finding | null {
   const idling = isIdling(waiter.processor);
   if (judged.lock === null && idling === true) return null;
   const sure = judged.lock === null && idling === null ? perhapsIdle(judged) : judged;
-  const judgement = sure.lock === null && irql === null && !interruptsOff(site) ? perhapsBelow(sure) : sure;
+  const below = sure.lock === null && !interruptsOff(site) && levelIsUnknown(diagnosis, site);
+  const judgement = below ? perhapsBelow(sure) : sure;
   describeIrql(diagnosis, site, evidence);
   const thread = waiter.processor.currentThread === null ? null : target.thread(waiter.processor.currentThread);
   const process = thread?.process ?? thread?.owningProcess ?? null;
@@ -168,13 +170,6 @@ function judge(diagnosis: Diagnosis, site: SpinSite): Finding | null {
     downstream,
     picture: spinPicture(diagnosis, site, judgement),
   };
-}
-
-/** Who waits for a lock has raised the level; a loop without one never ends at any, and is a spike below DISPATCH_LEVEL. */
-function perhapsBelow(judgement: Judgement): Judgement {
-  const change =
-    'an interrupted level below DISPATCH_LEVEL, which the dump does not record: a spike that the scheduler can end';
-  return { ...judgement, wouldChange: [...judgement.wouldChange, change] };
 }
 
 /** Runs the idle thread, no DPC over it, and on no other stack; null where DpcRoutineActive cannot be read. */
