@@ -76,15 +76,18 @@ export function judgeQueued(diagnosis: Diagnosis, site: SpinSite, wait: QueuedWa
   return wait.tail === 'unreadable' ? withoutWord(diagnosis, wait, judged) : judged;
 }
 
-/** The entries agree, but a lock word of 0 would make the same picture a corrupt lock: the byte that decides is missing. */
+/**
+ * Who is to hand over follows from the entries alone; the lock word only confirms that they are those of a lock that was
+ * not overwritten. Where it is missing, that it is one of them is assumed, and the other reading is named.
+ */
 function withoutWord(diagnosis: Diagnosis, wait: QueuedWait, judged: Judgement): Judgement {
   if (judged.verdict === 'undetermined' || judged.verdict === 'transient') return judged;
   const where = address(diagnosis.target, wait.lock);
   return {
     ...judged,
-    verdict: 'undetermined',
-    confidence: judged.confidence === 'possible' ? 'possible' : 'likely',
-    why: `With an intact lock word this would be: ${judged.verdict}. ${judged.why} But the lock word at ${where} could not be read: if it is not an entry of this queue, the lock was overwritten (corrupt-lock).`,
+    confidence: judged.confidence === 'proven' ? 'strong' : judged.confidence,
+    why: `${judged.why} The lock word at ${where} could not be read: were it no entry of this queue, the lock would have been overwritten (corrupt-lock).`,
+    assumptions: [...judged.assumptions, `the lock word at ${where}, which is not in the dump, is an entry of this queue`],
     wouldChange: [`the ${diagnosis.target.pointerSize} bytes at ${where}`, ...judged.wouldChange],
   };
 }
