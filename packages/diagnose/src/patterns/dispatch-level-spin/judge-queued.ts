@@ -87,7 +87,10 @@ function withoutWord(diagnosis: Diagnosis, wait: QueuedWait, judged: Judgement):
     ...judged,
     confidence: judged.confidence === 'proven' ? 'strong' : judged.confidence,
     why: `${judged.why} The lock word at ${where} could not be read: were it no entry of this queue, the lock would have been overwritten (corrupt-lock).`,
-    assumptions: [...judged.assumptions, `the lock word at ${where}, which is not in the dump, is an entry of this queue`],
+    assumptions: [
+      ...judged.assumptions,
+      `the lock word at ${where}, which is not in the dump, is an entry of this queue`,
+    ],
     wouldChange: [`the ${diagnosis.target.pointerSize} bytes at ${where}`, ...judged.wouldChange],
   };
 }

@@ -245,7 +245,7 @@ function exitText(loop: LoopView): string {
       : loop.flags.agree === false
         ? ', but EFLAGS say that it has changed'
         : '';
-  return `${exits.length === 1 ? 'Its one exit' : `Its ${exits.length} exits`}${exits.length === 1 && exits[0]?.needs !== null ? ' ' : ': '}${parts.join('; ')}${flags}.`;
+  return `${exits.length === 1 ? 'Its one exit' : `Its ${exits.length} exits`}${exits.length === 1 && /^(needs|leaves)/.test(parts[0] ?? '') ? ' ' : ': '}${parts.join('; ')}${flags}.`;
 }
 
 function describeContext(diagnosis: Diagnosis, site: SpinSite, evidence: Evidence): void {

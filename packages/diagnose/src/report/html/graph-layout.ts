@@ -26,7 +26,7 @@ export interface GraphLayout {
   readonly cycles: readonly (readonly WaitNode[])[];
 }
 
-export const NODE = { width: 190, height: 48 } as const;
+export const NODE = { width: 208, height: 48 } as const;
 const GAP = { x: 220, y: 26, ring: 64 };
 
 const keyOf = (node: WaitNode): string => `${node.kind} ${node.id}`;

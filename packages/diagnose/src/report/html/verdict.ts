@@ -64,7 +64,7 @@ function who(finding: Finding, sub: Sub): Content {
   if (finding.blame.length === 0) return null;
   return html`<section>${sub('Who')}<ol class="who">${finding.blame.map(
     (blame) =>
-      html`<li><code>${blame.function ?? blame.module}</code> <span class="role ${/victim|carrier|caller/.test(blame.role) ? 'bystander' : ''}">${blame.role}</span> <span class="reason">${prose(blame.reason)}${moduleText(blame) === null ? null : html` <span class="muted">${moduleText(blame)}</span>`}</span></li>`,
+      html`<li><code>${blame.function ?? blame.module}</code> <span class="role ${/victim|carrier|caller/.test(blame.role) ? 'bystander' : ''}">${blame.role}</span> <span class="reason">${prose(blame.reason)}${moduleText(blame) === null ? null : html` <span class="muted">(${moduleText(blame)})</span>`}</span></li>`,
   )}</ol></section>`;
 }
 
