@@ -166,7 +166,21 @@ describe.skipIf(!have('clang-19') || !have('lld-link-19'))('a driver with privat
     expect(run('dt -v drv!State')).toContain('next             : Ptr64 to struct State, 4 elements, 0x10 bytes\n');
     // The kernel's types are no types of this driver.
     expect(run('dt drv!_KTHREAD')).toBe('Symbol drv!_KTHREAD not found.');
-    expect(run('dt drv!*')).toBe('          drv!State\n');
+    expect(run('dt -t drv!*')).toBe('          drv!Color\n          drv!State\n');
+    // Instances first, by name, with their addresses; functions have to be asked for.
+    const names = ['g_call', 'g_color', 'g_mask', 'g_name', 'g_number', 'g_state', 'g_table'];
+    expect(run('dt drv!*')).toBe(
+      [...names.map((name) => `${at(name)}  drv!${name}\n`), '          drv!Color\n          drv!State\n'].join(''),
+    );
+    expect(run('dt drv!P*')).toBe('');
+    expect(run('dt -v drv!g_t*')).toBe(
+      `Enumerating symbols matching drv!g_t*\nAddress            Size Symbol\n${at('g_table')}   00c drv!g_table\n`,
+    );
+    expect(run('dt -v drv!Plai*')).toMatch(/Symbol\nfffff800`\w{8} {3}\w{3} drv!Plain\n$/);
+    expect(run('dt -y drv!g_s')).toMatch(/^ {3}\+0x000 count {12}: 0n-7\n/);
+    expect(run('dt -y drv!g_n')).toBe(
+      `${at('g_name')}  drv!g_name\n${at('g_number')}  drv!g_number\n${run('dt drv!g_name')}`,
+    );
   });
 
   it('.expr /s c++ holds for addresses and counts of commands', () => {

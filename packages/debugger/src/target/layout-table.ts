@@ -49,6 +49,10 @@ export class RestrictedTable implements TypeTable {
     return this.#table.enumeration(name);
   }
 
+  enumNames(): Iterable<string> {
+    return this.#table.enumNames?.() ?? [];
+  }
+
   structNames(): Iterable<string> {
     return this.#table.structNames();
   }

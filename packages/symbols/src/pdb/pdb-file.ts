@@ -368,6 +368,7 @@ function guardTypes(pdb: PdbFile, table: PdbTypes): TypeTable {
     struct: (name) => pdb.guard('types', undefined, () => table.struct(name)),
     enumeration: (name) => pdb.guard('types', undefined, () => table.enumeration(name)),
     structNames: () => pdb.guard('types', [], () => [...table.structNames()]),
+    enumNames: () => pdb.guard('types', [], () => [...table.enumNames()]),
   };
 }
 

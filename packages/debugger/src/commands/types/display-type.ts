@@ -1,6 +1,7 @@
 import type { Field, StructType, TypeRef } from '@dumpscope/symbols';
 import { resolveFieldPath } from '../../expressions/field-path.ts';
 import { targetAddress } from '../../expressions/scope.ts';
+import { compileWildcard } from '../../expressions/wildcard.ts';
 import type { Session } from '../command.ts';
 import { engineAddress } from '../format/address.ts';
 import { sessionMemory } from '../session/session.ts';
@@ -26,6 +27,8 @@ export interface DisplayOptions {
   readonly noIndent?: boolean;
   readonly arrays?: number | null;
   readonly fields?: readonly FieldPattern[];
+  /** All fields in one line, an array element one line. */
+  readonly compact?: boolean;
 }
 
 export interface Display {
@@ -36,6 +39,8 @@ export interface Display {
 /** Rows of one command; deeper and longer displays stop here and say so. */
 const MAX_ROWS = 10_000;
 const MAX_DEPTH = 16;
+/** Fields that patterns are compared with; `a.....c` goes through all pointers on the way. */
+const MAX_VISITED = 200_000;
 
 /** Draws structures; one instance a command, because limits count over the whole output. */
 class Drawer {
@@ -44,6 +49,9 @@ class Drawer {
   readonly #session: Session;
   readonly #options: DisplayOptions;
   #firstMissing: bigint | null = null;
+  #visited = 0;
+  /** In compact output the last line is one that fields are still added to. */
+  #isOpen = false;
 
   constructor(session: Session, options: DisplayOptions) {
     this.#session = session;
@@ -112,7 +120,14 @@ class Drawer {
     const value = address === null ? null : (scalarAt(this.#session, type, address) ?? null);
     if (address !== null && value === null && /(?:^| )\?\?(?:\?\?)? ?$/.test(text)) this.#firstMissing ??= address;
     this.rows.push({ path, offset, type: typeText(type), address, value, text: text.trim() });
-    this.lines.push(`${indent}${offsetText}${name.padEnd(16)} : ${text}`);
+    if (this.#options.compact !== true) {
+      this.lines.push(`${indent}${offsetText}${name.padEnd(16)} : ${text}`);
+      return;
+    }
+    const piece = `${offsetText}${name} : ${text.trim()}`.trimEnd();
+    if (this.#isOpen) this.lines[this.lines.length - 1] += `  ${piece}`;
+    else this.lines.push(`   ${piece}`);
+    this.#isOpen = true;
   }
 
   /** Subfields, array elements and, with -r, what pointers lead to. */
@@ -167,8 +182,10 @@ class Drawer {
         text: text.trim(),
       });
       this.lines.push(`${'   '.repeat(level + 1)} ${index} ${text}`.trimEnd());
+      this.#isOpen = true;
       if (struct !== undefined) this.struct(struct, at, name, level + 1, Math.max(0, depth - 1));
     }
+    this.#isOpen = false;
   }
 
   /** Fields chosen by patterns: exact paths, prefixes, and subfields one level a trailing dot. */
@@ -181,29 +198,33 @@ class Drawer {
   }
 
   #pattern(struct: StructType, address: bigint | null, pattern: FieldPattern, depth: number): boolean {
-    const steps = pattern.path.split(/\.|->/).filter((s) => s !== '');
+    // `a..c` goes through every field between.
+    const steps = pattern.path.split(/\.|->/);
     const visit = (at: StructType, base: bigint | null, index: number, path: string): boolean => {
       let found = false;
       const step = steps[index] as string;
       const last = index === steps.length - 1;
       const [, name, subscript] = /^([^[]*)(?:\[(\d+)\])?$/.exec(step) ?? [];
+      // A step that is a field's whole name means that field alone, unless it is the last.
+      const isExact = !(pattern.prefix && (last || !at.fields.has(name ?? '')));
+      const matches = /[*?]/.test(name ?? '')
+        ? compileWildcard(isExact ? (name ?? '') : `${name}*`)
+        : (field: string) => (isExact ? field === name : field.toLowerCase().startsWith((name ?? '').toLowerCase()));
       for (const field of at.fields.values()) {
-        if (this.full) return found;
-        const matches =
-          last && pattern.prefix
-            ? field.name.toLowerCase().startsWith((name ?? '').toLowerCase())
-            : field.name === name;
-        if (!matches) continue;
+        if (this.full || ++this.#visited > MAX_VISITED) return found;
+        if (!matches(field.name)) continue;
         if (!last) {
           const inside = this.#inside(field, base);
           if (inside === null) continue;
-          const before = [this.rows.length, this.lines.length] as const;
+          const before = [this.rows.length, this.lines.length, this.lines.at(-1), this.#isOpen] as const;
           this.row(field.name, join(path, field.name), field.offset, field.type, base, '', index);
           const hit = visit(inside.struct, inside.address, index + 1, join(path, field.name));
           found ||= hit;
           if (!hit) {
             this.rows.length = before[0];
             this.lines.length = before[1];
+            if (before[2] !== undefined) this.lines[before[1] - 1] = before[2];
+            this.#isOpen = before[3];
           }
           continue;
         }
@@ -220,7 +241,7 @@ class Drawer {
       }
       return found;
     };
-    return steps.length > 0 && visit(struct, address, 0, '');
+    return visit(struct, address, 0, '');
   }
 
   /** The structure that a step of a path leads into: the field itself, or what its pointer points to. */

@@ -17,6 +17,11 @@ export interface DtArguments {
   readonly recurse: number; // 0: none
   readonly blocks: boolean; // -b
   readonly verbose: boolean; // -v
+  readonly full: boolean; // -d: with a wildcard each type is shown, not only named
+  readonly compact: boolean; // -c
+  readonly physical: boolean; // -p
+  readonly typesOnly: boolean; // -t
+  readonly enumerate: boolean; // -e, -s
   readonly noOffsets: boolean; // -o
   readonly noIndent: boolean; // -i
   readonly arrays: number | null; // -a[n]: elements to list
@@ -44,6 +49,11 @@ export function parseDt(session: Session, text: string, isField: (type: string, 
   let recurse = 0;
   let blocks = false;
   let verbose = false;
+  let full = false;
+  let compact = false;
+  let physical = false;
+  let typesOnly = false;
+  let enumerate = false;
   let noOffsets = false;
   let noIndent = false;
   let arrays: number | null = null;
@@ -65,14 +75,22 @@ export function parseDt(session: Session, text: string, isField: (type: string, 
         if (letter === 'r') recurse = digits === '' ? 5 : Math.min(Number(digits), 9);
         else if (letter === 'a') arrays = digits === '' ? Number.MAX_SAFE_INTEGER : Number(digits);
         else if (letter === 'b') blocks = true;
-        else if (letter === 'v' || letter === 'd') verbose = true;
+        else if (letter === 'v') verbose = true;
+        else if (letter === 'd') full = verbose = true;
+        else if (letter === 'c') compact = true;
+        else if (letter === 'p') physical = true;
+        else if (letter === 't') typesOnly = true;
+        else if (letter === 'e') enumerate = true;
         else if (letter === 'o') noOffsets = true;
         else if (letter === 'i') noIndent = true;
         else if (letter === 'y') nextIsPrefix = true;
         else if (letter === 'n') nextIsName = true;
         else if (letter === 'l') list = all[++i] ?? '';
-        else if (letter === 's') size = Number.parseInt(all[++i] ?? '', 16);
-        else if (!'et'.includes(letter)) throw new CommandError('Syntax error', { at: text.indexOf(word) });
+        else if (letter === 's') {
+          size = Number.parseInt(all[++i] ?? '', 16);
+          enumerate = true;
+          if (Number.isNaN(size)) throw new CommandError('Syntax error', { at: text.indexOf(word) });
+        } else throw new CommandError('Syntax error', { at: text.indexOf(word) });
       }
       continue;
     }
@@ -91,6 +109,7 @@ export function parseDt(session: Session, text: string, isField: (type: string, 
         !nextIsName &&
         !isField(type, path) &&
         address === null &&
+        !word.startsWith('*') &&
         /^[A-Za-z_$][\w$]*!|[+*]|-(?!>)/.test(word)
       )
         address = word;
@@ -100,7 +119,25 @@ export function parseDt(session: Session, text: string, isField: (type: string, 
     nextIsName = false;
   }
   if (type === null) throw new CommandError("Numeric expression missing from '<EOL>'");
-  return { type, fields, address, recurse, blocks, verbose, noOffsets, noIndent, arrays, namePrefix, list, size };
+  return {
+    type,
+    fields,
+    address,
+    recurse,
+    blocks,
+    verbose,
+    full,
+    compact,
+    physical,
+    typesOnly,
+    enumerate,
+    noOffsets,
+    noIndent,
+    arrays,
+    namePrefix,
+    list,
+    size,
+  };
 }
 
 function joinAddress(before: string | null, word: string): string {

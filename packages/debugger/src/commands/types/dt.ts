@@ -1,7 +1,7 @@
 import { namedType, typeName } from '../../expressions/cpp-types.ts';
 import { resolveFieldPath } from '../../expressions/field-path.ts';
 import { parseAddress } from '../../expressions/range.ts';
-import { compileWildcard, hasWildcard } from '../../expressions/wildcard.ts';
+import { hasWildcard } from '../../expressions/wildcard.ts';
 import { type Command, CommandError, type CommandResult, defineCommand, type Session } from '../command.ts';
 import { engineAddress, plainAddress } from '../format/address.ts';
 import { result } from '../format/lines.ts';
@@ -9,11 +9,12 @@ import { sessionScope } from '../session/scope.ts';
 import { withExpressionTypes } from '../session/variables.ts';
 import { type FieldRow, nextInList, structLines } from './display-type.ts';
 import { type DtArguments, parseDt } from './dt-arguments.ts';
+import { MAX_LISTED, matchingNames, namesList } from './list-types.ts';
+import { physicalSession } from './physical-session.ts';
 import { moduleTypes } from './type-sources.ts';
 import { sizeOrUndefined, structSummary, typeText } from './type-text.ts';
 import { scalarAt, scalarText } from './value-text.ts';
 
-const MAX_LISTED = 10_000;
 const MAX_LINKS = 1000;
 
 function splitName(name: string): { readonly module: string; readonly bare: string; readonly count: number | null } {
@@ -26,75 +27,87 @@ function splitName(name: string): { readonly module: string; readonly bare: stri
   };
 }
 
-/** `dt nt!_K*`, `dt -y nt!_KP`: names of types. */
-function listTypes(session: Session, args: DtArguments, module: string, pattern: string): CommandResult {
-  const table = moduleTypes(session, module);
-  if (table === undefined) throw new CommandError(`Symbol ${module}!${pattern} not found.`);
-  const matches = compileWildcard(args.namePrefix ? `${pattern}*` : pattern, { symbol: false });
-  const names: string[] = [];
-  for (const name of table.structNames()) {
-    if (matches(name) && (args.size === null || table.struct(name)?.size === args.size)) names.push(name);
-    if (names.length >= MAX_LISTED) break;
+/** `dt nt!_K*`: names of types and variables; with -d each type in full. */
+function listNames(session: Session, args: DtArguments, module: string, pattern: string): CommandResult {
+  const names = matchingNames(session, module, args.namePrefix ? `${pattern}*` : pattern, {
+    ...args,
+    typesOnly: args.typesOnly || args.full,
+  });
+  if (!args.full) return namesList(session, `${module}!${pattern}`, names, args);
+  const rows: unknown[] = [];
+  const lines: string[] = [];
+  for (const { name, bare } of names) {
+    const display = structLines(session, bare, null, args);
+    if (display.lines.length === 0) continue;
+    rows.push({ name, fields: display.rows });
+    lines.push(name, structSummary(bare, session.target.layouts.table), ...display.lines);
+    if (lines.length < MAX_LISTED) continue;
+    lines.push(`(stopped after ${MAX_LISTED} lines)`);
+    break;
   }
-  names.sort();
-  const blanks = ' '.repeat(10);
-  const rows = names.map((name) => ({ name: `${module}!${name}`, size: table.struct(name)?.size ?? null }));
-  return result(
-    rows,
-    rows.map((r) => `${blanks}${args.verbose ? `${(r.size ?? 0).toString(16).padStart(3, '0')} ` : ''}${r.name}`),
-  );
+  return result(rows, lines);
+}
+
+function structName(session: Session, typed: string): string | undefined {
+  const { table } = session.target.layouts;
+  const { bare, module } = splitName(typed);
+  const known = module === '' ? table : moduleTypes(session, module);
+  if (known?.struct(bare) === undefined && known?.struct(`_${bare}`) === undefined) return undefined;
+  return table.struct(bare) !== undefined ? bare : table.struct(`_${bare}`) !== undefined ? `_${bare}` : undefined;
 }
 
 function run(own: Session, text: string): CommandResult {
   const session = withExpressionTypes(own, /^(?:-\S+\s+)*\.(?:\s|$)/.test(text) ? (own.lastType ?? '') : text);
   const { target } = session;
-  const { table } = target.layouts;
-  const structOf = (name: string): string | undefined => {
-    const { bare, module } = splitName(name);
-    const own = module === '' ? table : moduleTypes(session, module);
-    if (own?.struct(bare) === undefined && own?.struct(`_${bare}`) === undefined) return undefined;
-    return table.struct(bare) !== undefined ? bare : table.struct(`_${bare}`) !== undefined ? `_${bare}` : undefined;
-  };
   const args = parseDt(session, text, (type, path) => {
-    const name = structOf(type);
-    return name !== undefined && resolveFieldPath(table, { kind: 'struct', name }, path) !== undefined;
+    const name = structName(session, type);
+    return name !== undefined && resolveFieldPath(target.layouts.table, { kind: 'struct', name }, path) !== undefined;
   });
   const typed = args.type === '.' ? session.lastType : args.type;
   if (typed === null) throw new CommandError('Symbol . not found.');
-  const { module, bare, count } = splitName(typed);
+  const { module, bare } = splitName(typed);
   const shownModule = module === '' ? (target.kernel?.name ?? 'nt') : module;
-  if (hasWildcard(bare) || args.size !== null) return listTypes(session, args, shownModule, bare);
+  if (hasWildcard(bare) || args.enumerate) return listNames(session, args, shownModule, bare);
+  if (!args.namePrefix) return show(own, session, args, typed);
+  // `-y`: all matches are listed, followed by the first of them in full.
+  const names = matchingNames(session, shownModule, `${bare}*`, args);
+  const first = (args.verbose ? names.find((n) => n.address === null) : undefined) ?? names[0];
+  if (first === undefined) throw new CommandError(`Symbol ${typed} not found.`);
+  const list = names.length > 1 ? namesList(session, `${shownModule}!${bare}*`, names, args) : result([], []);
+  const shown = show(own, session, args, first.name);
+  return { rows: [...list.rows, ...shown.rows], text: list.text + shown.text };
+}
+
+/** One type or variable, `typed` as `dt` gets it. */
+function show(own: Session, given: Session, args: DtArguments, typed: string): CommandResult {
+  let session = given;
+  const { table } = session.target.layouts;
+  const { module, bare, count } = splitName(typed);
+  const shownModule = module === '' ? (session.target.kernel?.name ?? 'nt') : module;
   own.lastType = typed;
   const address = args.address === null ? null : parseAddress(args.address, sessionScope(session)).address;
-  let name = structOf(typed);
-  if (name === undefined && args.namePrefix) {
-    const lower = bare.toLowerCase();
-    const matches = [...table.structNames()].filter((n) => n.toLowerCase().startsWith(lower)).sort();
-    name = matches[0];
+  const name = structName(session, typed);
+  if (args.physical) {
+    if (address === null) throw new CommandError('Symbol address not specified for -p');
+    if (args.list !== null) throw new CommandError('Links are virtual addresses: -l does not go with -p');
+    const type = name === undefined ? namedType(bare, table) : ({ kind: 'struct', name } as const);
+    const size = (type === undefined ? undefined : sizeOrUndefined(type, table)) ?? 8;
+    session = physicalSession(session, address, size * Math.min(count ?? 1, MAX_LISTED));
   }
-  const options = {
-    recurse: args.recurse,
-    blocks: args.blocks,
-    verbose: args.verbose,
-    noOffsets: args.noOffsets,
-    noIndent: args.noIndent,
-    arrays: args.arrays,
-    fields: args.fields,
-  };
   if (name === undefined) {
-    if (args.namePrefix || (module !== '' && moduleTypes(session, module) === undefined))
+    if (module !== '' && moduleTypes(session, module) === undefined)
       throw new CommandError(`Symbol ${typed} not found.`);
     return address === null
-      ? (variableByName(session, typed, options) ?? scalarType(session, typed, bare, address, count))
+      ? (variableByName(session, typed, args) ?? scalarType(session, typed, bare, address, count))
       : scalarType(session, typed, bare, address, count);
   }
   // With -v the name alone stands only over values.
   const isSummed = args.verbose && args.fields.length === 0;
   const header = isSummed && address === null ? [] : [`${shownModule}!${name}`];
   if (isSummed) header.push(structSummary(name, table));
-  if (args.list !== null) return listWalk(session, name, address, args.list, options);
-  if (count !== null && address !== null) return arrayOf(session, name, address, count, header, options);
-  const display = structLines(session, name, address, options);
+  if (args.list !== null) return listWalk(session, name, address, args.list, args);
+  if (count !== null && address !== null) return arrayOf(session, name, address, count, header, args);
+  const display = structLines(session, name, address, args);
   if (args.fields.length > 0 && display.rows.length === 0)
     throw new CommandError('Cannot find specified field members.');
   return result(display.rows, [...header, ...display.lines]);
@@ -214,8 +227,9 @@ function scalarType(
 export const displayTypeCommand: Command = defineCommand({
   names: ['dt'],
   summary: 'show a structure by its type',
-  usage: 'dt [-r[n]] [-b] [-v] [-o] [-i] [-a[n]] [-y] [module!]type [field…] [address] [-l link]',
+  usage:
+    'dt [-r[n]] [-b] [-c] [-d] [-v] [-o] [-i] [-a[n]] [-p] [-t] [-s size] [-y] [module!]type [[-y] field…] [address] [-l link]',
   fidelity:
-    'Lines as in WinDbg. Types come from the chosen kernel layouts, for `module!type` from the private PDB of that module; `module!variable` and local variables are shown by their own type. Wildcards list types only, -r without a number stops after 5 levels, -c and -p are not there.',
+    'Lines as in WinDbg. Types come from the chosen kernel layouts, for `module!type` from the private PDB of that module; `module!variable` and local variables are shown by their own type. Wildcards list types and the variables that have one, with -v every symbol. -r without a number stops after 5 levels; how -c breaks lines is our own; what pointers lead to is virtual also with -p.',
   run,
 });

@@ -17,18 +17,20 @@ function chained(tables: readonly TypeTable[]): TypeTable {
     origin: first.origin,
     struct: (name) => look((table) => table.struct(name)),
     enumeration: (name) => look((table) => table.enumeration(name)),
+    *enumNames() {
+      for (const table of tables) yield* table.enumNames?.() ?? [];
+    },
     *structNames() {
       for (const table of tables) yield* table.structNames();
     },
   };
 }
 
-/** The target with other layouts; its methods still run on the target itself. */
-function withLayouts(target: Target, table: TypeTable): Target {
-  const layouts = { ...target.layouts, table };
+/** The target with other layouts or memory; its methods still run on the target itself. */
+export function withMembers(target: Target, members: Partial<Target>): Target {
   return new Proxy(target, {
     get(inner, key) {
-      if (key === 'layouts') return layouts;
+      if (Object.hasOwn(members, key)) return Reflect.get(members, key);
       const value: unknown = Reflect.get(inner, key, inner);
       return typeof value === 'function' ? value.bind(inner) : value;
     },
@@ -49,7 +51,8 @@ export function withTypesOf(session: Session, text: string): Session {
     if (types !== null && types.pointerSize === target.pointerSize && !tables.includes(types)) tables.push(types);
   }
   if (tables.length === 0) return session;
-  return { ...session, target: withLayouts(target, chained([...tables, target.layouts.table])) };
+  const table = chained([...tables, target.layouts.table]);
+  return { ...session, target: withMembers(target, { layouts: { ...target.layouts, table } }) };
 }
 
 /**
