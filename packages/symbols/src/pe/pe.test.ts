@@ -297,13 +297,25 @@ describe('resources and records', () => {
       node('CompanyName', text('Example Corporation'), true, [], 20),
       node('FileDescription', text('Driver'), true, [], 7),
     ]);
-    const root = node('VS_VERSION_INFO', fixed, false, [node('StringFileInfo', new Uint8Array(0), true, [strings])]);
+    const translation = node('Translation', Uint8Array.of(9, 4, 0xb0, 4, 0, 0, 0xe4, 4), false, []);
+    const root = node('VS_VERSION_INFO', fixed, false, [
+      node('StringFileInfo', new Uint8Array(0), true, [strings]),
+      node('VarFileInfo', new Uint8Array(0), true, [translation]),
+    ]);
     const info = parseVersionInfo(root);
     expect(info).toMatchObject({
       fileVersion: '10.0.19041.1288',
       productVersion: '10.0.19041.1',
       fileFlags: 1,
+      fileFlagsMask: 0x3f,
+      fileOs: 0x40004,
       fileType: 3,
+      fileSubtype: 0,
+      fileDate: [0, 0],
+      translations: [
+        [0x409, 0x4b0],
+        [0, 0x4e4],
+      ],
     });
     expect([...(info?.strings ?? [])]).toEqual([
       ['CompanyName', 'Example Corporation'],

@@ -7,7 +7,15 @@ export interface VersionInfo {
   readonly fileVersion: string | null;
   readonly productVersion: string | null;
   readonly fileFlags: number;
+  /** Which bits of the flags mean something. */
+  readonly fileFlagsMask: number;
+  readonly fileOs: number;
   readonly fileType: number;
+  readonly fileSubtype: number;
+  /** FILETIME of dwFileDateMS and LS, mostly zero. */
+  readonly fileDate: readonly [high: number, low: number];
+  /** Language and code page of VarFileInfo\\Translation. */
+  readonly translations: readonly (readonly [language: number, codePage: number])[];
   /** StringFileInfo of the first language: `CompanyName`, `FileDescription`, `OriginalFilename`, … */
   readonly strings: ReadonlyMap<string, string>;
 }
@@ -15,6 +23,7 @@ export interface VersionInfo {
 const RT_VERSION = 16;
 const MAX_VERSION_BYTES = 0x1_0000;
 const MAX_STRINGS = 64;
+const MAX_TRANSLATIONS = 64;
 
 /** The version resource; null when the image has none or its path cannot be read. */
 export function readVersionInfo(reader: RvaReader, directory: DataDirectory | undefined): VersionInfo | null {
@@ -71,6 +80,7 @@ export function parseVersionInfo(bytes: Uint8Array): VersionInfo | null {
   const fixed = root.valueLength >= 52 && root.value + 52 <= root.end && u32(bytes, root.value) === 0xfeef04bd;
   const at = root.value;
   const strings = new Map<string, string>();
+  const translations: [number, number][] = [];
   let child = (root.value + root.valueLength + 3) & ~3;
   while (child < root.end) {
     const info = readBlock(bytes, child, root.end);
@@ -78,16 +88,30 @@ export function parseVersionInfo(bytes: Uint8Array): VersionInfo | null {
     if (info.key === 'StringFileInfo' && strings.size === 0) {
       const table = readBlock(bytes, info.value, info.end);
       if (table !== null) readStrings(bytes, table, strings);
-    }
+    } else if (info.key === 'VarFileInfo' && translations.length === 0) readTranslations(bytes, info, translations);
     child = (info.end + 3) & ~3;
   }
   return {
     fileVersion: fixed ? version(bytes, at + 8) : null,
     productVersion: fixed ? version(bytes, at + 16) : null,
     fileFlags: fixed ? (u32(bytes, at + 28) & u32(bytes, at + 24)) >>> 0 : 0,
+    fileFlagsMask: fixed ? u32(bytes, at + 24) : 0,
+    fileOs: fixed ? u32(bytes, at + 32) : 0,
     fileType: fixed ? u32(bytes, at + 36) : 0,
+    fileSubtype: fixed ? u32(bytes, at + 40) : 0,
+    fileDate: fixed ? [u32(bytes, at + 44), u32(bytes, at + 48)] : [0, 0],
+    translations,
     strings,
   };
+}
+
+function readTranslations(bytes: Uint8Array, info: Block, into: [number, number][]): void {
+  const entry = readBlock(bytes, info.value, info.end);
+  if (entry === null || entry.key !== 'Translation') return;
+  const end = Math.min(entry.value + entry.valueLength, entry.end);
+  for (let at = entry.value; at + 4 <= end && into.length < MAX_TRANSLATIONS; at += 4) {
+    into.push([u16(bytes, at), u16(bytes, at + 2)]);
+  }
 }
 
 function readStrings(bytes: Uint8Array, table: Block, into: Map<string, string>): void {

@@ -1,12 +1,12 @@
-import { tryParsePe, type VersionInfo } from '@dumpscope/symbols';
 import { parseAddress } from '../../expressions/range.ts';
 import { compileWildcard } from '../../expressions/wildcard.ts';
 import type { Module } from '../../target/model.ts';
 import { type Command, CommandError, type CommandResult, defineCommand, type Session } from '../command.ts';
 import { engineAddress, hexDigits } from '../format/address.ts';
 import { result } from '../format/lines.ts';
-import { stampTime } from '../format/time.ts';
 import { sessionScope } from '../session/scope.ts';
+import { currentProcess } from '../session/session.ts';
+import { moduleDetails, stampText } from './module-details.ts';
 
 interface ModuleRow {
   readonly name: string;
@@ -20,13 +20,13 @@ interface ModuleRow {
   readonly pdb: Module['pdb'];
 }
 
-/** `(pdb symbols)` and its kin. The words for tables that WinDbg does not know are ours. */
-function statusOf(module: Module): { readonly text: string; readonly file: string } {
-  const status = originOf(module);
-  // WinDbg's M: the symbol file is not the module's own.
-  return (module.mismatch ?? null) === null ? status : { ...status, text: `M ${status.text}` };
+/** WinDbg's letter before the status: a symbol file of another build, no timestamp. */
+function letterOf(module: Module): string {
+  if ((module.mismatch ?? null) !== null) return 'M';
+  return module.timeDateStamp ? ' ' : 'T';
 }
 
+/** `(pdb symbols)` and its kin. The words for tables that WinDbg does not know are ours. */
 function originOf(module: Module): { readonly text: string; readonly file: string } {
   const pdb = module.pdb?.name ?? '';
   switch (module.symbolOrigin) {
@@ -54,138 +54,153 @@ function rowOf(module: Module): ModuleRow {
     path: module.imagePath,
     timeDateStamp: module.timeDateStamp,
     checkSum: module.checkSum,
-    symbols: statusOf(module).text,
+    symbols: `${letterOf(module)} ${originOf(module).text}`.trim(),
     pdb: module.pdb,
   };
 }
 
-/** The version resource, out of the image in memory or its file; null where its pages are not there. */
-function versionOf(session: Session, module: Module): VersionInfo | null {
-  const { memory } = session.target;
-  const pe = tryParsePe((rva, length) =>
-    rva < 0 || rva + length > module.size ? null : (memory.bytes(module.base + BigInt(rva), length) ?? null),
-  );
-  return pe?.version ?? null;
-}
-
-function versionLines(version: VersionInfo): string[] {
-  const label = (name: string): string => `    ${name}`.padEnd(22);
-  const lines: string[] = [];
-  if (version.fileVersion !== null) lines.push(`${label('File version:')}${version.fileVersion}`);
-  if (version.productVersion !== null) lines.push(`${label('Product version:')}${version.productVersion}`);
-  lines.push(`${label('File flags:')}${version.fileFlags.toString(16)}`);
-  if (version.strings.size > 0) lines.push('    Information from resource tables:');
-  for (const [name, value] of version.strings) lines.push(`        ${`${name}:`.padEnd(18)}${value}`);
-  return lines;
-}
-
-function details(session: Session, module: Module): string[] {
-  const version = versionOf(session, module);
-  const label = (name: string): string => `    ${name}`.padEnd(22);
-  const origin = module.symbolOrigin;
-  const lines: string[] = [];
-  if (origin !== null) lines.push(`    Loaded symbol image file: ${module.imageName}`);
-  lines.push(`    Image path: ${module.imagePath}`, `    Image name: ${module.imageName}`);
-  const stamp = module.timeDateStamp;
-  lines.push(
-    stamp === null
-      ? `${label('Timestamp:')}unavailable`
-      : `${label('Timestamp:')}${stampTime(stamp)} (${hexDigits(stamp >>> 0, 8).toUpperCase()})`,
-    `${label('CheckSum:')}${module.checkSum === null ? 'unavailable' : hexDigits(module.checkSum >>> 0, 8).toUpperCase()}`,
-    `${label('ImageSize:')}${hexDigits(module.size, 8).toUpperCase()}`,
-  );
-  if (module.pdb !== null) {
-    lines.push(`    PDB:              ${module.pdb.name} {${module.pdb.guid}} age ${module.pdb.age}`);
-  }
-  if (version !== null) lines.push(...versionLines(version));
-  return lines;
+/** What is asked of loaded and unloaded modules alike. */
+interface Listed {
+  readonly name: string;
+  readonly image: string;
+  readonly path: string;
+  readonly start: bigint;
+  readonly end: bigint;
 }
 
 interface LmOptions {
   readonly verbose: boolean;
-  readonly column: 'symbols' | 'path' | 'none' | 'stamp';
-  readonly matches: (module: Module) => boolean;
-  readonly filtered: boolean;
+  readonly path: boolean;
+  readonly image: boolean;
+  readonly stamp: boolean;
+  readonly matches: (module: Listed) => boolean;
   readonly nameOnly: boolean;
+  readonly byName: boolean;
+  /** `l` with symbols, `e` where symbols are missing or not the module's own. */
+  readonly state: 'with-symbols' | 'with-problems' | null;
+  readonly loadedOnly: boolean;
+  readonly space: 'kernel' | 'user' | 'both';
 }
 
 function parse(session: Session, args: string): LmOptions {
-  let verbose = false;
-  let column: LmOptions['column'] = 'symbols';
-  let matches: (module: Module) => boolean = () => true;
-  let filtered = false;
-  let nameOnly = false;
+  const letters = new Set<string>();
+  const filters: ((module: Listed) => boolean)[] = [];
   let rest = args;
   for (;;) {
     rest = rest.trimStart();
     const letter = rest[0];
     if (letter === undefined) break;
-    rest = rest.slice(1);
-    if (letter === 'v') verbose = true;
-    else if (letter === 'f' || letter === 'i' || letter === 'p') column = 'path';
-    else if (letter === 't') column = 'stamp';
-    else if (letter === 'n') column = 'none';
-    else if (letter === '1') nameOnly = true;
+    const sort = /^sm(?=\s|$)/.exec(rest);
+    rest = rest.slice(sort === null ? 1 : 2);
+    if (sort !== null) letters.add('sm');
     else if (letter === 'm' || letter === 'M') {
       const pattern = /^\s*(\S+)/.exec(rest)?.[1] ?? '*';
       rest = rest.slice((/^\s*\S*/.exec(rest)?.[0] ?? '').length);
-      const match = compileWildcard(pattern.replace(/\.(?:sys|dll|exe)$/i, (s) => s));
-      matches = (module) =>
-        match(module.name) || match(module.imageName) || (letter === 'M' && match(module.imagePath));
-      filtered = true;
+      const match = compileWildcard(pattern);
+      filters.push((m) => match(m.name) || match(m.image) || (letter === 'M' && match(m.path)));
     } else if (letter === 'a') {
       const { address, end } = parseAddress(rest, sessionScope(session));
       rest = rest.slice(end);
-      matches = (module) => address >= module.base && address < module.base + BigInt(module.size);
-      filtered = true;
-    } else if (!'kuoledDsS'.includes(letter))
+      filters.push((m) => address >= m.start && address < m.end);
+    } else if (!'vfipknutoleDd1'.includes(letter))
       throw new CommandError('Syntax error', { at: args.length - rest.length - 1 });
+    else letters.add(letter);
   }
-  return { verbose, column, matches, filtered, nameOnly };
+  const has = (...wanted: string[]): boolean => wanted.some((letter) => letters.has(letter));
+  return {
+    verbose: has('v'),
+    path: has('f', 'i', 'p'),
+    image: has('n'),
+    stamp: has('t'),
+    matches: (module) => filters.every((filter) => filter(module)),
+    nameOnly: has('1'),
+    byName: has('sm'),
+    state: has('l') ? 'with-symbols' : has('e') ? 'with-problems' : null,
+    loadedOnly: has('o', 'l', 'e'),
+    space: has('k') === has('u') ? (has('k') ? 'both' : 'kernel') : has('u') ? 'user' : 'kernel',
+  };
+}
+
+function chosen(session: Session, options: LmOptions): Module[] {
+  const { target } = session;
+  const process = options.space === 'kernel' ? null : currentProcess(session);
+  const modules = [
+    ...(options.space === 'user' ? [] : target.modules),
+    ...(process === null ? [] : target.userModules(process)),
+  ].filter((module) => {
+    const end = module.base + BigInt(module.size);
+    if (!options.matches({ ...rowNames(module), start: module.base, end })) return false;
+    if (options.state === null) return true;
+    const isGood = module.symbolOrigin !== null && (module.mismatch ?? null) === null;
+    return options.state === 'with-problems' ? !isGood : module.symbolOrigin !== null;
+  });
+  const order = (a: string | bigint, b: string | bigint): number => (a < b ? -1 : a > b ? 1 : 0);
+  return options.byName
+    ? modules.sort((a, b) => order(a.name.toLowerCase(), b.name.toLowerCase()))
+    : modules.sort((a, b) => order(a.base, b.base));
+}
+
+function rowNames(module: Module): { readonly name: string; readonly image: string; readonly path: string } {
+  return { name: module.name, image: module.imageName, path: module.imagePath };
+}
+
+function moduleLine(session: Session, module: Module, options: LmOptions): string {
+  const { target } = session;
+  const end = module.base + BigInt(module.size);
+  const name = module.name.padEnd(8);
+  const head = `${engineAddress(module.base, target)} ${engineAddress(end, target)}   ${name}`;
+  const columns: string[] = [];
+  if (options.path) columns.push(module.imagePath);
+  if (options.image) columns.push(options.stamp ? module.imageName.padEnd(12) : module.imageName);
+  if (options.stamp) columns.push(stampText(module));
+  if (columns.length > 0) return `${head} ${columns.join(' ')}`;
+  const status = originOf(module);
+  return `${head} ${letterOf(module)} ${status.text.padEnd(22)} ${status.file}`;
+}
+
+/** Drivers that were unloaded; with -v as WinDbg shows them, which keeps no stamp of them. */
+function unloadedLines(session: Session, options: LmOptions): string[] {
+  const { target } = session;
+  if (options.loadedOnly || options.space === 'user') return [];
+  const listed = target.unloadedModules.filter(({ name, start, end }) =>
+    options.matches({ name: name.replace(/\.[^.]*$/, ''), image: name, path: name, start, end }),
+  );
+  if (listed.length === 0) return [];
+  const lines = ['', 'Unloaded modules:'];
+  for (const { name, start, end } of listed) {
+    lines.push(`${engineAddress(start, target)} ${engineAddress(end, target)}   ${name}`);
+    if (!options.verbose) continue;
+    const size = hexDigits(end - start, 8).toUpperCase();
+    lines.push('    Timestamp: unavailable (00000000)', '    Checksum:  00000000', `    ImageSize:  ${size}`);
+  }
+  return lines;
 }
 
 function listModules(session: Session, args: string, name: string): CommandResult<ModuleRow> {
-  const { target } = session;
   const options = parse(session, `${name.slice(2)} ${args}`);
-  const modules = target.modules
-    .filter(options.matches)
-    .sort((a, b) => (a.base < b.base ? -1 : a.base > b.base ? 1 : 0));
+  const modules = chosen(session, options);
   const rows = modules.map(rowOf);
   if (options.nameOnly)
     return result(
       rows,
       rows.map((r) => r.name),
     );
-  const wide = target.pointerSize === 8;
+  const wide = session.target.pointerSize === 8;
   const lines = [wide ? 'start             end                 module name' : 'start    end        module name'];
   for (const module of modules) {
-    const end = module.base + BigInt(module.size);
-    const head = `${engineAddress(module.base, target)} ${engineAddress(end, target)}   ${module.name.padEnd(8)}`;
-    const status = statusOf(module);
-    if (options.column === 'path') lines.push(`${head} ${module.imagePath}`);
-    else if (options.column === 'none') lines.push(`${head} ${module.imageName}`);
-    else if (options.column === 'stamp') {
-      const stamp = module.timeDateStamp;
-      const text = stamp === null ? 'unavailable' : `${stampTime(stamp)} (${hexDigits(stamp >>> 0, 8).toUpperCase()})`;
-      lines.push(`${head} ${module.imageName.padEnd(12)} ${text}`);
-    } else lines.push(`${head}   ${status.text.padEnd(22)} ${status.file}`);
-    if (options.verbose) lines.push(...details(session, module));
+    lines.push(moduleLine(session, module, options));
+    if (options.verbose) lines.push(...moduleDetails(session, module));
   }
-  if (!options.filtered && target.unloadedModules.length > 0) {
-    lines.push('', 'Unloaded modules:');
-    for (const unloaded of target.unloadedModules) {
-      lines.push(`${engineAddress(unloaded.start, target)} ${engineAddress(unloaded.end, target)}   ${unloaded.name}`);
-    }
-  }
+  lines.push(...unloadedLines(session, options));
   return result(rows, lines);
 }
 
 export const listModulesCommand: Command = defineCommand({
   names: ['lm'],
-  pattern: /^lm[vmMftnipkuoledDsSa1]+$/,
+  pattern: /^lm[vmMftnipkuoledDsa1]+$/,
   summary: 'list modules',
-  usage: 'lm[v][f|t|n][1] [m pattern] [a address]',
+  usage: 'lm[v][f|t|n][1][k][u][o|l|e][sm] [m pattern] [a address]',
   fidelity:
-    'Rows as in WinDbg. Times are UTC; the translation lines of the version resource are missing. The status names where our symbols come from.',
+    'Rows as in WinDbg. Times are UTC. The status names where our symbols come from; u takes the modules of the current process.',
   run: listModules,
 });
