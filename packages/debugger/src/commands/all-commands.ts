@@ -24,6 +24,7 @@ import { displayMemory } from './memory/display-memory.ts';
 import { searchMemoryCommand } from './memory/search-memory.ts';
 import { stackCommand } from './stack/stack.ts';
 import { contextCommand, processContextCommand, threadContextCommand, trapCommand } from './state/context.ts';
+import { machineCommand } from './state/effmach.ts';
 import { evaluateCommand, evaluateCppCommand } from './state/evaluate.ts';
 import { exceptionCommand } from './state/exception.ts';
 import { formatsCommand } from './state/formats.ts';
@@ -37,7 +38,6 @@ import {
   echoCommand,
   evaluatorCommand,
   linesCommand,
-  machineCommand,
   quitCommand,
   radixCommand,
 } from './state/settings.ts';

@@ -16,6 +16,8 @@ export interface Session {
   frame: number;
   /** Default radix of the MASM evaluator. */
   radix: number;
+  /** What `.effmach` chose: the 32-bit half of WOW64 threads; null for the dump's own machine. */
+  machine: 'x86' | null;
   /** What `?` uses, `.expr` changes it. */
   evaluator: 'masm' | 'c++';
   readonly asmOptions: Set<string>;
@@ -91,6 +93,8 @@ export interface Command {
   readonly usage: string;
   /** How faithful the output is to WinDbg's, for docs/commands.md. */
   readonly fidelity: string;
+  /** Runs in the effective machine: `.effmach x86` gives it the 32-bit half of the current thread. */
+  readonly effective?: boolean;
   /** Enter on an empty line goes on where the command stopped: it is run again without arguments. */
   readonly continues?: boolean;
   run(session: Session, args: string, name: string): CommandResult;

@@ -251,6 +251,13 @@ export interface WalkOptions {
   readonly stack?: StackRange;
 }
 
+/** The 32-bit half of a thread of a WOW64 process. */
+export interface Wow64Thread {
+  /** The process's memory with pointers of four bytes. */
+  readonly memory: Memory;
+  walk(start: Registers, options?: WalkOptions): StackTrace;
+}
+
 export interface Target {
   readonly dump: Dump;
   readonly arch: Arch;
@@ -298,6 +305,8 @@ export interface Target {
   /** Interrupted IRQL that a trap frame records (x64 PreviousIrql, Windows 10 x86); null where it has none. */
   trapFrameIrql(address: bigint): Irql | null;
   walkStack(start: Registers, options?: WalkOptions): StackTrace;
+  /** Null for a thread without one, and where its user part is not in the dump. */
+  wow64?(thread: bigint): Wow64Thread | null;
   /** The stack that holds an address, over all processors and threads. */
   stackAt(address: bigint): StackRange | null;
   readonly disassembler: Disassembler;

@@ -30,6 +30,7 @@ import type {
   TimeInfo,
   UnloadedModule,
   WalkOptions,
+  Wow64Thread,
 } from './model.ts';
 import { type LoadedModule, makeModules } from './module.ts';
 import { kernelFromList, listModules, listUnloaded } from './module-list.ts';
@@ -47,7 +48,7 @@ import { readTime } from './time.ts';
 import { scanForTrapFrame } from './trap-scan.ts';
 import { makePorts } from './unwind-ports.ts';
 import { isUserAddress, readUserSpace, type UserSpace } from './user-space.ts';
-import { type UserThread, userPorts, withWow64 } from './user-stack.ts';
+import { type UserThread, userPorts, walkWow64, withWow64 } from './user-stack.ts';
 import { wow64Peb } from './wow64.ts';
 
 export interface TargetOptions {
@@ -461,6 +462,19 @@ class OpenedTarget implements Target {
         given !== undefined && inStack(given, sp) ? given.kind : (this.stackAt(sp)?.kind ?? 'unknown'),
     });
     return this.arch === 'x64' ? withWow64(trace, (sp) => this.#userThread(sp), limit) : trace;
+  }
+
+  wow64(address: bigint): Wow64Thread | null {
+    const thread = this.thread(address);
+    const space = this.#userSpace(thread?.process ?? null);
+    if (thread === null || thread.teb === null || space === null || space.memory32 === null) return null;
+    return {
+      memory: space.memory32,
+      walk: (start, options = {}) => {
+        const limit = Math.max(1, Math.min(options.limit ?? FRAME_LIMIT, FRAME_LIMIT));
+        return walkWow64({ thread, space }, start, limit) ?? { frames: [], endReason: 'unreadable', endText: '' };
+      },
+    };
   }
 
   /** Stacks of processors first, then of all threads that lists lead to. */

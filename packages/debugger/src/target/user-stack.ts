@@ -2,7 +2,7 @@ import type { Arch } from '@dumpscope/core';
 import { createDisassembler, type Disassembler } from '@dumpscope/cpu';
 import type { UnwindPorts } from '../unwind/ports.ts';
 import { walkStack } from '../unwind/walk.ts';
-import type { StackRange, StackTrace, Thread } from './model.ts';
+import type { Registers, StackRange, StackTrace, Thread } from './model.ts';
 import { isUserMode, TRAP_EAX_X86 } from './registers.ts';
 import { makePorts } from './unwind-ports.ts';
 import type { UserSpace } from './user-space.ts';
@@ -50,6 +50,17 @@ export function userPorts(user: UserThread, arch: Arch, disassembler: Disassembl
 
 let x86: Disassembler | undefined;
 
+/** Frames of the 32-bit half of a thread; null where that half is not there. */
+export function walkWow64(found: UserThread, start: Registers, limit: number): StackTrace | null {
+  const memory = found.space.memory32;
+  const { teb } = found.thread;
+  if (memory === null || teb === null) return null;
+  x86 ??= createDisassembler('x86');
+  // The 64-bit TEB's ExceptionList is the TEB32.
+  const ports = portsOf(found, 'x86', memory, x86, memory.pointer(teb) ?? null);
+  return walkStack({ ports, arch: 'x86', start, limit, userPorts: () => ports, stackKind: () => 'unknown' });
+}
+
 /**
  * A 64-bit trace with its WOW64 half: where 32-bit code was interrupted its frames take the place of the user part, where
  * the thread entered the kernel through the 64-bit half they follow it, from the context that this half saved.
@@ -67,17 +78,8 @@ export function withWow64(trace: StackTrace, user: (kernelSp: bigint) => UserThr
   const start = interrupted ? narrowRegisters(entered.registers) : wow64SavedContext(found.space.memory, teb);
   const kept = interrupted ? trace.frames.slice(0, first) : trace.frames;
   if (start === null || memory.u8(start.sp) === undefined || limit <= kept.length) return trace;
-  x86 ??= createDisassembler('x86');
-  // The 64-bit TEB's ExceptionList is the TEB32.
-  const ports = portsOf(found, 'x86', memory, x86, memory.pointer(teb) ?? null);
-  const narrow = walkStack({
-    ports,
-    arch: 'x86',
-    start,
-    limit: limit - kept.length,
-    userPorts: () => ports,
-    stackKind: () => 'unknown',
-  });
+  const narrow = walkWow64(found, start, limit - kept.length);
+  if (narrow === null) return trace;
   const frames = narrow.frames.map((frame, i) => ({ ...frame, index: kept.length + i }));
   return { frames: [...kept, ...frames], endReason: narrow.endReason, endText: narrow.endText };
 }

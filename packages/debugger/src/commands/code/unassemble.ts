@@ -129,6 +129,7 @@ export const unassembleCommand: Command = defineCommand({
   names: ['u', 'ub', 'uu'],
   summary: 'disassemble',
   usage: 'u[b] [address | range]',
+  effective: true,
   fidelity: 'Layout and operands as in WinDbg. The caret line after missing memory is a plain error line here.',
   continues: true,
   run: (session, args, name) => (name === 'ub' ? unassembleBack(session, args) : unassemble(session, args)),

@@ -1,4 +1,5 @@
-import { CommandError, type CommandResult, type Session } from '../command.ts';
+import { type Command, CommandError, type CommandResult, type Session } from '../command.ts';
+import { effectiveSession } from '../session/effective-machine.ts';
 import { processorOf, promptOf, resetContext } from '../session/session.ts';
 import { type CommandRegistry, parseCommand } from './registry.ts';
 import { splitLine } from './split.ts';
@@ -53,7 +54,7 @@ function runSegment(registry: CommandRegistry, session: Session, text: string, r
       if (parsed === undefined) throw unknownCommand(text);
       argsAt = parsed.argsAt;
       const args = repeat && parsed.command.continues === true ? '' : parsed.args;
-      return done(parsed.command.run(session, args, parsed.name), null);
+      return done(run(parsed.command, session, args, parsed.name), null);
     }
     const number = Number(prefix[1] ?? prefix[2]);
     const rest = text.slice(prefix[0].length);
@@ -68,7 +69,7 @@ function runSegment(registry: CommandRegistry, session: Session, text: string, r
     if (parsed === undefined) throw unknownCommand(rest);
     argsAt = prefix[0].length + parsed.argsAt;
     return done(
-      onProcessor(session, number, () => parsed.command.run(session, parsed.args, parsed.name)),
+      onProcessor(session, number, () => run(parsed.command, session, parsed.args, parsed.name)),
       null,
     );
   } catch (error) {
@@ -79,6 +80,10 @@ function runSegment(registry: CommandRegistry, session: Session, text: string, r
     const message = error.at === null ? error.message : caretLine(prompt, text, argsAt + error.at, error.message);
     return done(error.partial ?? EMPTY, message);
   }
+}
+
+function run(command: Command, session: Session, args: string, name: string): CommandResult {
+  return command.run(command.effective === true ? effectiveSession(session) : session, args, name);
 }
 
 /** `      ^ Extra character error in 'k foo'`: the caret stands under the word as it was typed behind the prompt. */

@@ -275,6 +275,7 @@ function run(session: Session, args: string, name: string): CommandResult {
 }
 
 export const displayMemory: Command = defineCommand({
+  effective: true,
   names: [
     'd',
     'da',

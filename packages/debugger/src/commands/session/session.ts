@@ -20,6 +20,7 @@ export function createSession(target: Target, options: SessionOptions = {}): Ses
     process: null,
     frame: 0,
     radix: 16,
+    machine: null,
     evaluator: 'masm',
     asmOptions: new Set(),
     lines: true,
@@ -35,11 +36,12 @@ export function createSession(target: Target, options: SessionOptions = {}): Ses
   };
 }
 
-/** `kd> `, or `0: kd> ` where the machine has more processors. */
+/** `kd> `, or `0: kd> ` where the machine has more processors; `kd:x86> ` in the 32-bit half. */
 export function promptOf(session: Session): string {
   const { target } = session;
   const count = Math.max(target.processors.length, target.dump.header.numberProcessors);
-  return count > 1 ? `${session.processor}: kd> ` : 'kd> ';
+  const kd = session.machine === null ? 'kd> ' : `kd:${session.machine}> `;
+  return count > 1 ? `${session.processor}: ${kd}` : kd;
 }
 
 export function processorOf(session: Session, number: number = session.processor): Processor | null {

@@ -38,6 +38,7 @@ export function evaluateCommand(list: () => readonly Command[]): Command {
     names: ['?'],
     summary: 'evaluate an expression; alone: list the commands',
     usage: '? [expression]',
+    effective: true,
     fidelity: 'As in WinDbg.',
     run: (session, args) =>
       args === '' ? helpResult(list(), '') : evaluated(session, evaluateArgument(session, args)),

@@ -14,6 +14,7 @@ export const frameCommand: Command = defineCommand({
   names: ['.frame'],
   summary: 'choose the stack frame; /c takes its registers as context',
   usage: '.frame [/c] [/r] [number]',
+  effective: true,
   fidelity: 'The frame line as in WinDbg. Registers of older frames are those the unwinder recovered.',
   run(session, args) {
     const option = /^\/([cr])\s*/.exec(args);

@@ -88,6 +88,7 @@ export const registersCommand: Command = defineCommand({
   names: ['r'],
   summary: 'show registers, set $t0..$t19',
   usage: 'r [register[:type]]... | r $tN = expression',
+  effective: true,
   fidelity:
     'Register blocks as in WinDbg for x86 and x64; the ARM64 block follows recollection. Registers cannot be changed.',
   run,

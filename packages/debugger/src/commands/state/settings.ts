@@ -57,23 +57,6 @@ export const linesCommand: Command = defineCommand({
   },
 });
 
-const MACHINES = { x86: 'x86 compatible (x86)', x64: 'x64 (AMD64)', arm64: 'ARM 64-bit (AArch64) (ARM64)' } as const;
-
-export const machineCommand: Command = defineCommand({
-  names: ['.effmach'],
-  summary: 'show the processor architecture',
-  usage: '.effmach',
-  fidelity: "Shows the target's own machine; switching to another (WOW64) is not possible.",
-  run(session, args) {
-    const { arch } = session.target;
-    const wanted = args === '' || args === '.' || args === '#' ? arch : args.toLowerCase();
-    const own = { x86: ['x86'], x64: ['amd64', 'x64'], arm64: ['arm64'] }[arch];
-    if (wanted !== arch && !own.includes(wanted))
-      throw new CommandError(`Machine type ${args} is not that of the dump`);
-    return result([{ machine: arch }], [`Effective machine: ${MACHINES[arch]}`]);
-  },
-});
-
 const EVALUATORS = {
   masm: 'MASM - Microsoft Assembler expressions',
   'c++': 'C++ - C++ source expressions',

@@ -72,6 +72,7 @@ function listNear(session: Session, args: string): CommandResult<NearRow> {
 
 export const listNearCommand: Command = defineCommand({
   names: ['ln'],
+  effective: true,
   summary: 'show the nearest symbols of an address',
   usage: 'ln [address]',
   fidelity: 'As in WinDbg without the two link lines.',

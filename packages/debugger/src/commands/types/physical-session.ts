@@ -1,7 +1,7 @@
 import { Memory, type MemoryReader } from '@dumpscope/core';
 import { CommandError, type Session } from '../command.ts';
 import { sessionMemory } from '../session/session.ts';
-import { withMembers } from './type-sources.ts';
+import { withMembers } from '../session/with-members.ts';
 
 /** Where no dump has physical memory: the architectures' 52 bits. */
 const END = 0x10_0000_0000_0000n;

@@ -1,6 +1,6 @@
 import type { TypeTable } from '@dumpscope/symbols';
-import type { Target } from '../../target/model.ts';
 import type { Session } from '../command.ts';
+import { withMembers } from '../session/with-members.ts';
 
 /** The first table that knows a name answers. */
 function chained(tables: readonly TypeTable[]): TypeTable {
@@ -24,17 +24,6 @@ function chained(tables: readonly TypeTable[]): TypeTable {
       for (const table of tables) yield* table.structNames();
     },
   };
-}
-
-/** The target with other layouts or memory; its methods still run on the target itself. */
-export function withMembers(target: Target, members: Partial<Target>): Target {
-  return new Proxy(target, {
-    get(inner, key) {
-      if (Object.hasOwn(members, key)) return Reflect.get(members, key);
-      const value: unknown = Reflect.get(inner, key, inner);
-      return typeof value === 'function' ? value.bind(inner) : value;
-    },
-  });
 }
 
 /**
