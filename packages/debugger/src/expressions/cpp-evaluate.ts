@@ -1,5 +1,6 @@
 import { CommandError } from '../commands/command.ts';
 import { CppEvaluator } from './cpp.ts';
+import { isFloat } from './cpp-float.ts';
 import { type CppValue, load } from './cpp-value.ts';
 import { evaluateWholeMasm } from './masm.ts';
 import { type ExpressionScope, masmAddress } from './scope.ts';
@@ -18,6 +19,8 @@ export function evaluateCpp(text: string, scope: ExpressionScope, switchDepth = 
 export function evaluateCppValue(text: string, scope: ExpressionScope, switchDepth = 0): bigint {
   const value = load(evaluateCpp(text, scope, switchDepth), typedScope(text, scope), () => text.trim(), false);
   if (value.scalar === null) throw new CommandError(`Type conflict error at '${text.trim()}'`);
+  if (isFloat(value.type))
+    throw new CommandError(`Floating-point value where an integer is needed, at '${text.trim()}': cast it`);
   return value.type.kind === 'pointer'
     ? masmAddress(value.scalar, scope.pointerSize)
     : BigInt.asUintN(64, value.scalar);

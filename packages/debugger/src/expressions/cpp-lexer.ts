@@ -9,6 +9,13 @@ export type CppToken =
       readonly start: number;
       readonly end: number;
     }
+  | {
+      readonly kind: 'float';
+      readonly value: number;
+      readonly single: boolean;
+      readonly start: number;
+      readonly end: number;
+    }
   | { readonly kind: 'char'; readonly value: bigint; readonly start: number; readonly end: number }
   | { readonly kind: 'name'; readonly text: string; readonly start: number; readonly end: number }
   | { readonly kind: 'register'; readonly text: string; readonly start: number; readonly end: number }
@@ -68,6 +75,10 @@ const OPERATORS = [
   ':',
 ] as const;
 
+/** `1.5`, `.5f`, `2e10`; not the `1e5` of a backticked hexadecimal number, not the `1.` before a name. */
+const FLOAT_LITERAL =
+  /^(?:[0-9]+\.[0-9]*(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?|[0-9]+[eE][+-]?[0-9]+)[fFlL]?(?![\w`.])/;
+
 const ESCAPES: Readonly<Record<string, number>> = { n: 10, r: 13, t: 9, '0': 0, a: 7, b: 8, f: 12, v: 11 };
 
 /** Offset of the `)` that closes a parenthesis opened just before `from`; -1 without one. */
@@ -97,7 +108,14 @@ export function cppTokens(text: string): readonly CppToken[] {
     }
     if (text.startsWith('//', at)) break;
     const start = at;
-    if (/[0-9]/.test(c)) {
+    const float = FLOAT_LITERAL.exec(text.slice(at));
+    if (float !== null && !(c === '.' && endsOperand(tokens))) {
+      at += float[0].length;
+      const single = /[fF]$/.test(float[0]);
+      tokens.push({ kind: 'float', value: Number(float[0].replace(/[fFlL]$/, '')), single, start, end: at });
+    } else if (c === '"') {
+      throw new CommandError(`A string literal has no address in a dump, at '${text.slice(at).trim()}'`);
+    } else if (/[0-9]/.test(c)) {
       const match = /^(?:0[xX][0-9a-fA-F`]*|[0-9a-fA-F]*`[0-9a-fA-F`]*|[0-9]+)/.exec(text.slice(at)) as RegExpExecArray;
       const suffix = /^(?:[uU]|[lL]{1,2}|[iI]64)*/.exec(text.slice(at + match[0].length)) as RegExpExecArray;
       at += match[0].length + suffix[0].length;

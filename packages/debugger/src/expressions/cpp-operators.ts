@@ -1,5 +1,6 @@
 import { type TypeRef, typeSize } from '@dumpscope/symbols';
 import { CommandError } from '../commands/command.ts';
+import { floatBinary, floatCast, isFloat } from './cpp-float.ts';
 import { BOOL, INT, INT64, LONG, UINT, UINT64 } from './cpp-types.ts';
 import { type CppValue, isInteger, rvalue } from './cpp-value.ts';
 import type { ExpressionScope } from './scope.ts';
@@ -112,7 +113,9 @@ export function applyCppBinary(
 ): CppValue {
   if (a.scalar === null || b.scalar === null) return conflict(quote);
   const comparison = ['<', '<=', '>', '>=', '==', '!='].includes(op);
-  if (a.type.kind === 'pointer' || b.type.kind === 'pointer') {
+  const pointers = a.type.kind === 'pointer' || b.type.kind === 'pointer';
+  if (isFloat(a.type) || isFloat(b.type)) return (pointers ? undefined : floatBinary(op, a, b)) ?? conflict(quote);
+  if (pointers) {
     if (comparison) {
       const width = scope.pointerSize * 8;
       return rvalue(BOOL, compare(op, BigInt.asUintN(width, a.scalar), BigInt.asUintN(width, b.scalar)) ? 1n : 0n);
@@ -187,5 +190,6 @@ export function castValue(type: TypeRef, value: CppValue, quote: () => string): 
     return conflict(quote);
   }
   if (value.scalar === null || type.kind === 'function') return conflict(quote);
+  if (isFloat(type) || isFloat(value.type)) return floatCast(type, value) ?? conflict(quote);
   return rvalue(type, value.scalar);
 }

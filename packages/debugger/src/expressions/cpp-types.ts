@@ -17,6 +17,8 @@ export const CHAR: TypeRef = int('char', 1, true, 'char');
 export const UCHAR: TypeRef = int('unsigned char', 1, false, 'char');
 export const USHORT: TypeRef = int('unsigned short', 2, false);
 export const BOOL: TypeRef = int('bool', 1, false, 'bool');
+export const FLOAT: TypeRef = { kind: 'base', name: 'float', size: 4, signed: true, form: 'float' };
+export const DOUBLE: TypeRef = { kind: 'base', name: 'double', size: 8, signed: true, form: 'float' };
 export const VOID: TypeRef = { kind: 'base', name: 'void', size: 0, signed: false, form: 'void' };
 
 const NAMES: ReadonlyMap<string, TypeRef> = new Map<string, TypeRef>([
@@ -42,8 +44,8 @@ const NAMES: ReadonlyMap<string, TypeRef> = new Map<string, TypeRef>([
   ['unsigned int64', UINT64],
   ['wchar_t', int('wchar_t', 2, false, 'char')],
   ['bool', BOOL],
-  ['float', { kind: 'base', name: 'float', size: 4, signed: true, form: 'float' }],
-  ['double', { kind: 'base', name: 'double', size: 8, signed: true, form: 'float' }],
+  ['float', FLOAT],
+  ['double', DOUBLE],
   ['void', VOID],
   ['CHAR', CHAR],
   ['UCHAR', UCHAR],

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { fakeScope, sampleTypes } from '../../test/fake-scope.ts';
 import { CommandError } from '../commands/command.ts';
 import { evaluateCpp, evaluateCppValue } from './cpp-evaluate.ts';
+import { numberOf } from './cpp-float.ts';
 import { typeName } from './cpp-types.ts';
 import { load } from './cpp-value.ts';
 
@@ -140,6 +141,9 @@ describe('C++ evaluator', () => {
       'Links',
       '@@(',
       '&&',
+      '1.5',
+      '2e9f',
+      '(float)',
     );
     fc.assert(
       fc.property(fc.array(part, { maxLength: 30 }), (parts) => {
@@ -151,6 +155,61 @@ describe('C++ evaluator', () => {
       }),
       { numRuns: 4000, seed: 4 },
     );
+  });
+});
+
+describe('floating point', () => {
+  const bits = new DataView(new ArrayBuffer(16));
+  bits.setFloat32(0, -2.75, true);
+  bits.setFloat64(8, 1e300, true);
+  const floats = fakeScope({
+    types: sampleTypes,
+    memory: new Map([[0x3000n, new Uint8Array(bits.buffer)]]),
+    pseudo: {},
+    symbols: {},
+  });
+  const number = (text: string): string => {
+    const value = load(evaluateCpp(text, floats), floats, () => text, false);
+    return `${typeName(value.type, floats.types)} ${numberOf(value.type, value.scalar ?? 0n)}`;
+  };
+
+  it.each([
+    ['1.5', 'double 1.5'],
+    ['1.5f', 'float 1.5'],
+    ['.25 + 1', 'double 1.25'],
+    ['2e3', 'double 2000'],
+    ['1.f/4', 'float 0.25'],
+    ['1.5f + 1.0', 'double 2.5'],
+    ['-1.5 * 2', 'double -3'],
+    ['1 / 0.0', 'double Infinity'],
+    ['(int)1.9 + (int)-1.9', 'int 0'],
+    ['(float)1/3 == 1.0/3', 'bool 0'],
+    ['(double)7 / 2', 'double 3.5'],
+    ['(bool)0.5', 'bool 1'],
+    ['1.5 < 2', 'bool 1'],
+    ['0.0 == -0.0', 'bool 1'],
+    ['-0.0 ? 1 : 2', 'int 2'],
+    ['!0.5', 'bool 0'],
+    ['*(float *)0x3000', 'float -2.75'],
+    ['(int)*(float *)0x3000', 'int -2'],
+    ['*(float *)0x3000 < 0', 'bool 1'],
+    ['*(double *)0x3008 > 1e299', 'bool 1'],
+    ['(int64)*(double *)0x3008', 'int64 -9223372036854776000'],
+    ['sizeof(1.5f) + sizeof(1.5)', 'unsigned int64 12'],
+    // Hexadecimal digits behind a backtick are none of it.
+    ['1e5`0', 'int 7760'],
+  ])('%s is %s', (text, expected) => expect(number(text)).toBe(expected));
+
+  it.each(['1.5 % 2', '~1.5', '1.5 << 1', '(char *)0x3000 + 1.5', '(char *)1.5', '(char *)0x3000 == 1.5'])(
+    '%s is refused as in C',
+    (text) => expect(() => number(text)).toThrow(/^Type conflict error/),
+  );
+
+  it('is no integer for commands, and strings have no address', () => {
+    expect(() => evaluateCppValue('1.5', floats)).toThrow(/^Floating-point value where an integer is needed/);
+    expect(evaluateCppValue('(int)1.5', floats)).toBe(1n);
+    expect(() => number('1 + "abc"')).toThrow(`A string literal has no address in a dump, at '"abc"'`);
+    expect(() => number('1.5.5')).toThrow(/^Syntax error/);
   });
 });
 

@@ -1,11 +1,14 @@
 import { va } from '@dumpscope/core';
 import { type StructType, type TypeRef, typeSize } from '@dumpscope/symbols';
 import { CommandError } from '../commands/command.ts';
+import { floatValue, isFloat, isTrue, numberOf } from './cpp-float.ts';
 import { type CppToken, cppTokens } from './cpp-lexer.ts';
 import { applyCppBinary, CPP_ASSIGNMENTS, CPP_PRECEDENCE, castValue, promote } from './cpp-operators.ts';
 import {
   BOOL,
   CHAR,
+  DOUBLE,
+  FLOAT,
   INT,
   INT64,
   LONG,
@@ -107,7 +110,7 @@ export class CppEvaluator {
   #truth(value: CppValue, token: CppToken): boolean {
     const loaded = this.#load(value, token);
     if (loaded.scalar === null) throw new CommandError(`Type conflict error at '${this.#quote(token)}'`);
-    return loaded.scalar !== 0n;
+    return isTrue(loaded.type, loaded.scalar);
   }
 
   /** Runs `parse` without evaluating: no memory is read and no error of a value is raised. */
@@ -223,7 +226,11 @@ export class CppEvaluator {
       return { type: loaded.type.to, address: va(loaded.scalar), scalar: null };
     }
     if (loaded.scalar === null) return conflict();
-    if (prefix.op === '!') return rvalue(BOOL, loaded.scalar === 0n ? 1n : 0n);
+    if (prefix.op === '!') return rvalue(BOOL, isTrue(loaded.type, loaded.scalar) ? 0n : 1n);
+    if (isFloat(loaded.type) && prefix.op !== '~') {
+      const number = numberOf(loaded.type, loaded.scalar);
+      return floatValue(loaded.type, prefix.op === '-' ? -number : number);
+    }
     if (!isInteger(loaded.type)) return conflict();
     const type = promote(loaded.type);
     return rvalue(type, prefix.op === '-' ? -loaded.scalar : prefix.op === '~' ? ~loaded.scalar : loaded.scalar);
@@ -282,6 +289,8 @@ export class CppEvaluator {
     switch (token.kind) {
       case 'number':
         return rvalue(token.wide ? (token.unsigned ? UINT64 : INT64) : token.unsigned ? UINT : INT, token.value);
+      case 'float':
+        return floatValue(token.single ? FLOAT : DOUBLE, token.value);
       case 'char':
         return rvalue(CHAR, token.value);
       case 'register':

@@ -1,14 +1,15 @@
 import { evaluateCpp, evaluateCppValue } from '../../expressions/cpp-evaluate.ts';
+import { isFloat, numberOf } from '../../expressions/cpp-float.ts';
 import { typeName } from '../../expressions/cpp-types.ts';
 import { load } from '../../expressions/cpp-value.ts';
 import { evaluateMasm } from '../../expressions/masm.ts';
 import { type Command, CommandError, type CommandResult, defineCommand, type Session } from '../command.ts';
 import { masmValueText } from '../format/address.ts';
 import { result } from '../format/lines.ts';
+import { general } from '../memory/display-format.ts';
 import { sessionScope } from '../session/scope.ts';
 import { withExpressionTypes } from '../session/variables.ts';
 import { structLines } from '../types/display-type.ts';
-import { scalarText } from '../types/value-text.ts';
 import { helpResult } from './help.ts';
 
 /** The value of an argument by the session's evaluator; text behind a MASM expression is refused. */
@@ -50,7 +51,7 @@ export const evaluateCppCommand: Command = defineCommand({
   summary: 'evaluate a C++ expression and show it by its type',
   usage: '?? expression',
   fidelity:
-    "WinDbg's form. Variables have their types where a private PDB tells them; of other symbols use the address with a cast. Nothing is assigned; floating-point values are shown, not computed with.",
+    "WinDbg's form. Variables have their types where a private PDB tells them; of other symbols use the address with a cast. Nothing is assigned; floating point follows C and is shown with six digits; string literals are refused.",
   run(own, args) {
     const session = withExpressionTypes(own, args);
     const scope = sessionScope(session);
@@ -61,11 +62,12 @@ export const evaluateCppCommand: Command = defineCommand({
       const display = structLines(session, value.type.name, address);
       return result(display.rows, [typeName(value.type, types), ...display.lines]);
     }
-    if (value.type.kind === 'base' && value.type.form === 'float' && value.address !== null) {
-      const text = scalarText(session, value.type, value.address);
-      return result([{ type: typeName(value.type, types), value: text }], [`${typeName(value.type, types)} ${text}`]);
-    }
     const loaded = load(value, scope, () => args, false);
+    if (isFloat(loaded.type)) {
+      const name = typeName(loaded.type, types);
+      const shown = general(numberOf(loaded.type, loaded.scalar ?? 0n), 6);
+      return result([{ type: name, value: shown }], [`${name} ${shown}`]);
+    }
     const text = cppText(loaded.type, loaded.scalar ?? 0n, session);
     const name = typeName(value.type.kind === 'array' ? value.type : loaded.type, types);
     const rows = [{ type: name, value: loaded.scalar }];
