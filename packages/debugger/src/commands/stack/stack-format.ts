@@ -112,7 +112,8 @@ function sourceOf(
 /** The header line. `legacy` is the form without frame numbers that `!thread` prints on 64-bit targets too. */
 export function stackHeader(target: Target, options: StackOptions, legacy = false): string {
   const { pointerSize } = target;
-  if (options.clean) return pointerSize === 4 && !options.numbers ? 'Call Site' : ' # Call Site';
+  // Also where numbers are not asked for; `kc` came with debuggers that number its rows.
+  if (options.clean) return pointerSize === 4 ? ' #' : ' # Call Site';
   const number = options.numbers ? ' # ' : '';
   const memory = options.distance ? '  Memory  ' : '';
   if (pointerSize === 4) {
@@ -185,7 +186,7 @@ export function stackLines(
 function inlineLine(session: Session, shown: ShownFrame, options: StackOptions, form: Form): string {
   const { legacy, process } = form;
   const wide = session.target.pointerSize === 8;
-  const number = options.numbers || (options.clean && wide) ? `${hexDigits(shown.number, 2)} ` : '';
+  const number = options.numbers || options.clean ? `${hexDigits(shown.number, 2)} ` : '';
   const module = nameIn(session, shown.frame.pc, process).module?.name ?? '?';
   const name = `${module}!${shown.inline?.name ?? '?'}`;
   if (options.clean) return `${number}${name}`;
@@ -236,7 +237,7 @@ export function frameLine(
   const { frame } = shown;
   const { legacy, process } = form;
   const { pointerSize } = target;
-  const number = options.numbers || (options.clean && pointerSize === 8) ? `${hexDigits(shown.number, 2)} ` : '';
+  const number = options.numbers || options.clean ? `${hexDigits(shown.number, 2)} ` : '';
   const symbol = frameSymbol(session, frame.pc, process);
   if (options.clean) return `${number}${symbol.replace(/\+0x[0-9a-f]+$/, '')}`;
   const sp = pointerSize === 4 ? (frame.childEbp ?? frame.sp) : frame.sp;

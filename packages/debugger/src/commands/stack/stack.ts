@@ -96,6 +96,6 @@ export const stackCommand: Command = defineCommand({
   usage: 'k[b|p|P|v][c][n][f][L] [count] | k = [ebp] sp ip [count] | kd [count]',
   effective: true,
   fidelity:
-    "32-bit rows as XP's debuggers print them (numbers only with n), 64-bit rows as today's. p and P show parameters where a private PDB has them. With --json each frame says how far it can be trusted.",
+    "32-bit rows as XP's debuggers print them (numbers only with n and c), 64-bit rows as today's. p and P show parameters where a private PDB has them. With --json each frame says how far it can be trusted.",
   run,
 });
