@@ -44,9 +44,12 @@ export type DownloadResult =
   /** `unreachable`: no connection came about or the server stalled: asking it for other files is in vain too. */
   | { readonly kind: 'failed'; readonly why: string; readonly unreachable: boolean };
 
+const MAX_TIMEOUTS = 2;
+
 interface Attempt {
   readonly result: DownloadResult;
   readonly retry: boolean;
+  readonly timedOut?: boolean;
   readonly redirect?: string;
 }
 
@@ -67,6 +70,7 @@ export async function download(
 ): Promise<DownloadResult> {
   const deadline = Date.now() + limits.totalMs;
   let last: DownloadResult = { kind: 'failed', why: 'not tried', unreachable: false };
+  let timeouts = 0;
   for (let attempt = 0; attempt <= limits.retries; attempt++) {
     if (attempt > 0) await new Promise((resolve) => setTimeout(resolve, limits.retryDelayMs * 2 ** (attempt - 1)));
     let address = url;
@@ -89,6 +93,8 @@ export async function download(
     if (last.kind === 'done') return last;
     discardFile(file);
     if (!outcome.retry || Date.now() > deadline) break;
+    // A server that let two tries run into a time-out is not worth the wait of a third.
+    if (outcome.timedOut === true && ++timeouts === MAX_TIMEOUTS) break;
   }
   return last;
 }
@@ -121,10 +127,11 @@ function fetchOnce(
       clearTimeout(timer);
       const left = Math.min(ms, deadline - Date.now());
       const reason = (): string => (left < ms ? `not done within ${limits.totalMs / 1000} s` : why());
-      timer = setTimeout(
-        () => finish(failed(reason(), left >= ms, left >= ms || phase === 'connecting')),
-        Math.max(0, left),
-      );
+      const over = (): Attempt => ({
+        ...failed(reason(), left >= ms, left >= ms || phase === 'connecting'),
+        timedOut: true,
+      });
+      timer = setTimeout(() => finish(over()), Math.max(0, left));
     };
     let phase: 'connecting' | 'answering' = 'connecting';
     let target: URL;

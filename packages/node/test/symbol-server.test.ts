@@ -288,6 +288,12 @@ describe('a server that misbehaves: no partial file, one reason', () => {
     expect([await count(500), await count(403), await count(404)]).toEqual([4, 1, 1]);
   });
 
+  it('is tried at most twice where it lets the time run out', async () => {
+    server.routes.set(pdbPath, () => undefined);
+    await ask(pdb, { limits: { retries: 5, connectMs: 100 } });
+    expect(server.asked.filter((path) => path === pdbPath)).toHaveLength(2);
+  });
+
   it('is not asked again when it cannot be reached', async () => {
     const dead = await startServer();
     await dead.close();
