@@ -31,6 +31,7 @@ interface Scene {
   readonly callers?: readonly bigint[];
   readonly endReason?: string;
   readonly others?: readonly Processor[];
+  readonly level?: null;
 }
 
 function run(scene: Scene): readonly Finding[] {
@@ -61,7 +62,7 @@ function run(scene: Scene): readonly Finding[] {
         currentThread: thread.address,
         interrupted: start,
         idle: false,
-        irql,
+        irql: scene.level === null ? null : irql,
         contextTrust: 'frozen',
       }),
       ...(scene.others ?? []),
@@ -163,6 +164,39 @@ describe('an acquire that waits in a helper', () => {
 
   it('is about to go on where the word is 0', () => {
     expect(wait(0n)[0]).toMatch(/^transient/);
+  });
+});
+
+describe('an endless loop below an acquire, at a level that nothing records', () => {
+  const ACQUIRE = NT + 0x2c6b0n;
+  const HOLD = DRIVER + 0x2000n;
+  const below = (level: string): readonly string[] =>
+    told(
+      run({
+        memory: new FakeMemory(8)
+          .hex(LOOP, 'f390ebfc')
+          // mov rdx,rcx; mov ecx,LEVEL; mov cr8,rcx; lock bts [rdx],0; ret
+          .hex(ACQUIRE, `4889cab9${level}000000440f22c1f0480fba2a00c3`)
+          // push rbx; sub rsp,20h; mov rbx,rcx; call [import]; mov rcx,rbx; call [loop]; nop; add rsp,20h; pop rbx; ret
+          .hex(HOLD, '534883ec204889cbff15f20f00004889d9ff15f10f0000904883c4205bc3')
+          .hex(NT + 0x5000n, 'ff15fa0f0000c3')
+          .number(NT + 0x6000n, HOLD, 8)
+          .number(DRIVER + 0x3000n, ACQUIRE, 8)
+          .number(DRIVER + 0x3008n, LOOP, 8)
+          .number(LOCK, 1, 8),
+        pc: LOOP + 2n,
+        values: {},
+        callers: [HOLD + 0x17n, NT + 0x5006n],
+        level: null,
+      }),
+    );
+
+  it('is raised by a spin lock', () => {
+    expect(below('02')).toEqual(['unbounded-loop proven']);
+  });
+
+  it('is not raised to DISPATCH_LEVEL by a lock that raises to APC_LEVEL', () => {
+    expect(below('01')).toEqual(['unbounded-loop strong']);
   });
 });
 

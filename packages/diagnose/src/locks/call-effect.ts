@@ -80,8 +80,10 @@ function zeroRegister(scope: ResolveScope, instruction: Instruction, register: s
   return cleared ? 'releases' : 'unknown';
 }
 
-function sameRegister(full: string, part: string): boolean {
-  return full === part || full.slice(1) === part.slice(1) || `${part.replace(/[dwb]$/, '')}` === full;
+/** `rax` is `al`, `eax` and `rax`. */
+export function sameRegister(full: string, part: string): boolean {
+  const low = /^[abcd]l$/.test(part) ? `${part.slice(0, 1)}x` : part.slice(1);
+  return full === part || full.slice(1) === low || `${part.replace(/[dwb]$/, '')}` === full;
 }
 
 /** Where a call goes; null where its pointer is not at a fixed place, `unreadable` where it is and cannot be read. */

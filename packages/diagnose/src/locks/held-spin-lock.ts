@@ -7,13 +7,15 @@ import { type Va, va } from '@dumpscope/core';
 import { buildGraph, type FlowGraph, type Instruction } from '@dumpscope/cpu';
 import type { Frame, Target } from '@dumpscope/debugger';
 import { calledAddress, functionGraph, placeInGraph } from '../facts/function-graph.ts';
-import { acquiresForItsCaller, calledWith, lockEffects } from './call-effect.ts';
+import { acquiresForItsCaller, calledWith, lockEffects, sameRegister } from './call-effect.ts';
 import { holdAt } from './must-hold.ts';
 
 /** Deeper stacks are not searched: what is missed leaves the level unknown. */
 const MAX_FRAMES = 64;
 /** Task priority register of the local APIC, where the x86 HALs of the time before Vista map it. */
 const TPR = 0xfffe_0080n;
+/** Its value at DISPATCH_LEVEL. */
+const TPR_DISPATCH = 0x41n;
 /** KPCR.Irql of x86. */
 const PCR_IRQL = 0x24n;
 const DISPATCH_LEVEL = 2n;
@@ -86,19 +88,31 @@ function raisesLevel(target: Target, callee: Va): boolean {
   }
   let raises = cache.get(callee);
   if (raises === undefined) {
-    raises =
-      functionGraph(target, callee, callee)?.blocks.some((block) => block.instructions.some(writesLevel)) === true;
+    const code = functionGraph(target, callee, callee)?.blocks.flatMap((block) => block.instructions) ?? [];
+    raises = code.some((_, index) => writesLevel(code, index));
     cache.set(callee, raises);
   }
   return raises;
 }
 
-function writesLevel({ mnemonic, operands }: Instruction): boolean {
-  const [to, from] = operands;
-  if (mnemonic !== 'mov' || to === undefined) return false;
-  if (to.kind === 'register') return to.register === 'cr8';
-  if (to.kind !== 'memory' || to.base !== null || to.index !== null) return false;
-  if (to.segment === 'fs')
-    return to.displacement === PCR_IRQL && from?.kind === 'immediate' && from.value === DISPATCH_LEVEL;
-  return BigInt.asUintN(32, to.displacement) === TPR;
+/**
+ * The instruction at `index` writes DISPATCH_LEVEL, as a number or in a register that the code just before sets to it. Other
+ * levels are none of a spin lock: a fast mutex raises to APC_LEVEL. A TPR holds the priority class, which differs by HAL.
+ */
+function writesLevel(code: readonly Instruction[], index: number): boolean {
+  const [to, from] = code[index]?.operands ?? [];
+  if (code[index]?.mnemonic !== 'mov' || to === undefined || from === undefined) return false;
+  if (to.kind === 'memory') {
+    if (to.base !== null || to.index !== null) return false;
+    if (to.segment !== 'fs')
+      return BigInt.asUintN(32, to.displacement) === TPR && from.kind === 'immediate' && from.value === TPR_DISPATCH;
+    if (to.displacement !== PCR_IRQL) return false;
+  } else if (to.kind !== 'register' || to.register !== 'cr8') return false;
+  if (from.kind === 'immediate') return from.value === DISPATCH_LEVEL;
+  if (from.kind !== 'register') return false;
+  const setter = code
+    .slice(0, index)
+    .findLast(({ writes }) => writes.some((name) => sameRegister(name, from.register)));
+  const value = setter?.mnemonic === 'mov' ? setter.operands[1] : undefined;
+  return value?.kind === 'immediate' && value.value === DISPATCH_LEVEL;
 }
