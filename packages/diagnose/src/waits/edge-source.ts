@@ -27,6 +27,10 @@ export interface Claim {
   readonly proof: readonly EdgeProof[];
 }
 
+/** An edge as a source gives it: `all`, no access, nothing that ends it and no age where it says nothing else. */
+export type NewEdge = Omit<GraphEdge, 'combination' | 'access' | 'escape' | 'since'> &
+  Partial<Pick<GraphEdge, 'combination' | 'access' | 'escape' | 'since'>>;
+
 export interface WaitGraphBuilder {
   readonly diagnosis: Diagnosis;
   /** Waits of all threads in state Waiting; threads whose wait blocks cannot be read have none. */
@@ -37,7 +41,7 @@ export interface WaitGraphBuilder {
   /** Whether a block has been claimed already. */
   claimed(block: WaitBlock): boolean;
   claim(wait: ThreadWait, block: WaitBlock, claim: Claim): void;
-  add(edge: GraphEdge): void;
+  add(edge: NewEdge): void;
   /** The thread's own timer is overdue and nobody expires it: its time limit ends no wait. */
   neverExpires(thread: bigint): void;
   /** What a source could not read, and what that hides: weakens findings that rest on the absence of an owner. */

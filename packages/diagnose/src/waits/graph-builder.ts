@@ -3,7 +3,7 @@ import { readThreadWait, type ThreadWait, type WaitBlock } from '@dumpscope/debu
 import type { Diagnosis } from '../engine/diagnosis.ts';
 import { argument, clock, count } from '../engine/words.ts';
 import { threadTimes } from '../facts/times.ts';
-import type { Claim, WaitGraphBuilder } from './edge-source.ts';
+import type { Claim, NewEdge, WaitGraphBuilder } from './edge-source.ts';
 import type { GraphNode } from './node.ts';
 import { escapeOf, type GraphEdge, type WaitAge } from './wait-edge.ts';
 
@@ -57,8 +57,8 @@ export class GraphBuilder implements WaitGraphBuilder {
     if (!this.#claims.has(block)) this.#claims.set(block, claim);
   }
 
-  add(edge: GraphEdge): void {
-    this.edges.push(edge);
+  add(edge: NewEdge): void {
+    this.edges.push({ combination: 'all', access: null, escape: null, since: null, ...edge });
   }
 
   neverExpires(thread: bigint): void {

@@ -15,9 +15,9 @@ import {
   type WaitBlock,
 } from '@dumpscope/debugger';
 import { argument, plural } from '../../engine/words.ts';
-import { defineEdgeSource, type EdgeSource, type WaitGraphBuilder } from '../edge-source.ts';
+import { defineEdgeSource, type EdgeSource, type NewEdge, type WaitGraphBuilder } from '../edge-source.ts';
 import type { GraphNode } from '../node.ts';
-import type { EdgeProof, GraphEdge } from '../wait-edge.ts';
+import type { EdgeProof } from '../wait-edge.ts';
 
 const MAX_QUEUE = 0x4000;
 
@@ -83,10 +83,10 @@ function messageProof(builder: WaitGraphBuilder, wait: ThreadWait, message: bigi
   };
 }
 
-type Answer = Pick<GraphEdge, 'from' | 'to' | 'certainty' | 'combination' | 'proof'>;
+type Answer = Omit<NewEdge, 'relation'>;
 
 function answer(builder: WaitGraphBuilder, edge: Answer): void {
-  builder.add({ ...edge, relation: 'answered-by', access: null, escape: null, since: null });
+  builder.add({ ...edge, relation: 'answered-by' });
 }
 
 function addAnswer(builder: WaitGraphBuilder, message: AlpcMessage, ports: Set<bigint>): void {
@@ -99,7 +99,6 @@ function addAnswer(builder: WaitGraphBuilder, message: AlpcMessage, ports: Set<b
       from: node(message.address),
       to: { kind: 'thread', address: message.serverThread },
       certainty: 'recorded',
-      combination: 'all',
       proof: [
         {
           claim: `thread ${argument(target, message.serverThread)} received ALPC message ${text} and has not answered it`,
@@ -121,7 +120,6 @@ function addAnswer(builder: WaitGraphBuilder, message: AlpcMessage, ports: Set<b
     from: node(message.address),
     to: port,
     certainty: 'recorded',
-    combination: 'all',
     proof: [
       {
         claim: `ALPC message ${text} lies in a queue of port ${argument(target, message.portQueue)}: nobody has received it`,
@@ -180,7 +178,6 @@ function addServers(builder: WaitGraphBuilder, from: GraphNode, address: bigint)
     from,
     to: { kind: 'process', address: port.ownerProcess },
     certainty: 'recorded',
-    combination: 'all',
     proof: [
       {
         claim: `port ${text} is owned by process ${argument(target, port.ownerProcess)}; no thread of it waits there for messages`,

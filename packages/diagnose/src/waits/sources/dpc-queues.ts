@@ -56,10 +56,6 @@ function addQueues(builder: WaitGraphBuilder, { processor, queues }: DpcState, w
         to: node,
         relation: 'answered-by',
         certainty: 'inferred',
-        combination: 'all',
-        access: null,
-        escape: null,
-        since: null,
         proof: [
           {
             claim: `the queued DPC ${argument(target, dpc.address)} is that of device ${argument(target, device)}, whose current IRP is ${argument(target, irp.value)}`,
@@ -100,10 +96,6 @@ function add(builder: WaitGraphBuilder, from: GraphNode, processor: Processor, p
     to: { kind: 'processor', number: processor.number },
     relation: 'answered-by',
     certainty: 'recorded',
-    combination: 'all',
-    access: null,
-    escape: null,
-    since: null,
     proof,
   });
 }
@@ -120,9 +112,7 @@ function ownTimer(builder: WaitGraphBuilder, address: bigint, timer: bigint): vo
     relation: 'waits-for',
     certainty: 'recorded',
     combination: 'any',
-    access: null,
     escape: wait.alertable === false ? null : wait.alertable === true ? 'alertable' : 'unknown',
-    since: null,
     proof: [
       {
         claim: `the time limit of the wait is the thread's own timer ${argument(target, timer)}`,

@@ -120,10 +120,6 @@ function addOwner(builder: WaitGraphBuilder, found: Recognised): void {
     to: { kind: 'thread', address: mutex.owner },
     relation: 'owned-by',
     certainty: found.certainty,
-    combination: 'all',
-    access: null,
-    escape: null,
-    since: null,
     proof: [
       {
         claim: `Owner of ${which} is thread ${text}${gone ? ', which has ended without letting go' : ''}`,

@@ -14,9 +14,7 @@ export const ipis: EdgeSource = defineEdgeSource({
       if (wait === null) continue;
       const { number } = site.waiter.processor;
       const request: GraphNode = { kind: 'object', object: 'IPI', address: wait.cell.address };
-      const edge = { combination: 'all', access: null, escape: null, since: null } as const;
       builder.add({
-        ...edge,
         from: { kind: 'processor', number },
         to: request,
         relation: 'spins-on',
@@ -33,7 +31,6 @@ export const ipis: EdgeSource = defineEdgeSource({
       });
       for (const { processor, record, text } of blockedTargets(wait))
         builder.add({
-          ...edge,
           from: request,
           to: { kind: 'processor', number: processor.number },
           relation: 'answered-by',

@@ -17,9 +17,8 @@ import {
 } from '@dumpscope/debugger';
 import { argument } from '../../engine/words.ts';
 import { stackPointers } from '../../facts/stack-pointers.ts';
-import { defineEdgeSource, type EdgeSource, type WaitGraphBuilder } from '../edge-source.ts';
+import { defineEdgeSource, type EdgeSource, type NewEdge, type WaitGraphBuilder } from '../edge-source.ts';
 import type { GraphNode } from '../node.ts';
-import type { GraphEdge } from '../wait-edge.ts';
 import { irpLinks } from './irp-links.ts';
 
 const MAX_IRPS_OF_THREAD = 1024;
@@ -117,10 +116,10 @@ class IrpLinker {
   }
 }
 
-type Answer = Pick<GraphEdge, 'from' | 'to' | 'certainty' | 'combination' | 'proof'>;
+type Answer = Omit<NewEdge, 'relation'>;
 
 function answer(builder: WaitGraphBuilder, edge: Answer): void {
-  builder.add({ ...edge, relation: 'answered-by', access: null, escape: null, since: null });
+  builder.add({ ...edge, relation: 'answered-by' });
 }
 
 /** FILE_OBJECT.Flags: one request at a time; the others wait for Lock. */
@@ -143,9 +142,6 @@ function addFileLock(builder: WaitGraphBuilder, address: bigint, wanted: Readonl
     relation: 'owned-by',
     certainty: 'inferred',
     combination: 'any',
-    access: null,
-    escape: null,
-    since: null,
     proof: [
       {
         claim: `event ${argument(target, lock)} is the lock of synchronous file object ${argument(target, file.address)}, which is busy; IRP ${argument(target, address)} of thread ${argument(target, thread)} is pending on it`,
@@ -181,7 +177,6 @@ function addDevice(builder: WaitGraphBuilder, from: GraphNode, irp: Irp): void {
     from,
     to: { kind: 'device', address: current.device },
     certainty: 'recorded',
-    combination: 'all',
     proof: [
       {
         claim: `IRP ${text} (${code}) is at stack location ${irp.currentLocation} of ${irp.stackCount}: device ${argument(target, current.device)} of ${owner} has it`,

@@ -15,7 +15,7 @@ import {
 import { argument } from '../../engine/words.ts';
 import { defineEdgeSource, type EdgeSource, type WaitGraphBuilder } from '../edge-source.ts';
 import type { GraphNode } from '../node.ts';
-import type { EdgeProof, GraphEdge } from '../wait-edge.ts';
+import type { EdgeProof } from '../wait-edge.ts';
 
 const MAX_QUEUE = 0x4000;
 
@@ -60,18 +60,7 @@ function waitProof(builder: WaitGraphBuilder, wait: ThreadWait, reply: LpcReplyW
 }
 
 function answer(builder: WaitGraphBuilder, from: GraphNode, to: GraphNode, proof: EdgeProof[]): void {
-  const edge: GraphEdge = {
-    from,
-    to,
-    relation: 'answered-by',
-    certainty: 'recorded',
-    combination: 'all',
-    access: null,
-    escape: null,
-    since: null,
-    proof,
-  };
-  builder.add(edge);
+  builder.add({ from, to, relation: 'answered-by', certainty: 'recorded', proof });
 }
 
 function addServer(builder: WaitGraphBuilder, from: GraphNode, reply: LpcReplyWait, server: bigint): void {

@@ -20,10 +20,6 @@ export function addMutant(builder: WaitGraphBuilder, node: GraphNode, address: b
     to: { kind: 'thread', address: owner },
     relation: 'owned-by',
     certainty: 'recorded',
-    combination: 'all',
-    access: null,
-    escape: null,
-    since: null,
     proof: [
       {
         claim: `mutant ${argument(target, address)} is owned by thread ${argument(target, owner)} (SignalState ${state})`,

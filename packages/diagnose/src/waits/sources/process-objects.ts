@@ -12,9 +12,8 @@ export function addProcessObject(builder: WaitGraphBuilder, node: GraphNode, add
   const process = target.process(address);
   const show = `!process ${argument(target, address)} 2`;
   const whole: GraphNode = { kind: 'process', address };
-  const edge = { certainty: 'recorded', combination: 'all', access: null, escape: null, since: null } as const;
   builder.add({
-    ...edge,
+    certainty: 'recorded',
     from: node,
     to: whole,
     relation: 'ends-with',
@@ -33,7 +32,7 @@ export function addProcessObject(builder: WaitGraphBuilder, node: GraphNode, add
   if (ending === null) return;
   for (const thread of target.threadsOf(process)) {
     builder.add({
-      ...edge,
+      certainty: 'recorded',
       from: whole,
       to: { kind: 'thread', address: thread.address },
       relation: 'ends-with',

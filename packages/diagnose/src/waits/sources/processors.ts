@@ -15,10 +15,6 @@ export const processors: EdgeSource = defineEdgeSource({
         to: { kind: 'processor', number },
         relation: 'runs-on',
         certainty: 'recorded',
-        combination: 'all',
-        access: null,
-        escape: null,
-        since: null,
         proof: [
           {
             claim: `thread ${argument(target, currentThread)} runs on processor ${number}`,

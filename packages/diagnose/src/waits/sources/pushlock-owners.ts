@@ -42,10 +42,7 @@ function addRecorded(builder: WaitGraphBuilder, found: FoundPushLock, thread: bi
     relation: 'owned-by',
     // A releaser that has set Waking may have let go already.
     certainty: found.lock.waking ? 'inferred' : 'recorded',
-    combination: 'all',
     access: accessOf(found),
-    escape: null,
-    since: null,
     proof: [
       {
         claim: `lock entry ${argument(target, entry.address)} of thread ${argument(target, thread)} has acquired ${argument(target, found.lock.address)} and does not wait for it`,
@@ -91,10 +88,7 @@ function addInferred(builder: WaitGraphBuilder, locks: readonly FoundPushLock[],
       to: { kind: 'thread', address: hit.thread },
       relation: 'owned-by',
       certainty: 'inferred',
-      combination: 'all',
       access: accessOf(found),
-      escape: null,
-      since: null,
       proof: [
         {
           claim: `${argument(target, hit.at)}, in a live frame of thread ${argument(target, hit.thread)}, keeps the address of pushlock ${argument(target, address)}; no other thread does but those that wait for it`,

@@ -92,10 +92,6 @@ function addQueue(
       to: node,
       relation: 'answered-by',
       certainty: 'inferred',
-      combination: 'all',
-      access: null,
-      escape: null,
-      since: null,
       proof: [
         {
           claim: `work item ${argument(target, entry)} on the stack of thread ${argument(target, wait.thread.address)} lies in queue ${argument(target, queue.address)}: nobody has taken it`,
@@ -120,9 +116,6 @@ function addQueue(
       relation: 'answered-by',
       certainty: 'recorded',
       combination: 'any',
-      access: null,
-      escape: null,
-      since: null,
       proof: [proof],
     });
   for (const thread of busy)
@@ -132,9 +125,6 @@ function addQueue(
       relation: 'answered-by',
       certainty: 'recorded',
       combination: busy.length > 1 || unseen ? 'any' : 'all',
-      access: null,
-      escape: null,
-      since: null,
       proof: [
         proof,
         {

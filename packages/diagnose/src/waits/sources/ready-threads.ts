@@ -20,7 +20,6 @@ export const readyThreadSource: EdgeSource = defineEdgeSource({
           relation: 'needs-processor',
           certainty: 'recorded',
           combination: 'any',
-          access: null,
           // Any of these processors would do, and a lower priority or IRQL on it is enough.
           escape: occupant.dispatch ? null : 'timeout',
           since: {

@@ -31,10 +31,6 @@ export function addOwners(builder: WaitGraphBuilder, from: GraphNode, resource: 
       to: { kind: 'unknown', id: `owner of ${argument(target, resource.address)}`, label: hidden },
       relation: 'owned-by',
       certainty: 'inferred',
-      combination: 'all',
-      access: null,
-      escape: null,
-      since: null,
       proof: [
         {
           claim: `executive resource ${argument(target, resource.address)} has ActiveCount ${resource.activeCount ?? '?'}, and ${owners.length} of its owner entries can be told`,
@@ -54,10 +50,7 @@ export function addOwners(builder: WaitGraphBuilder, from: GraphNode, resource: 
       to: who.node,
       relation: 'owned-by',
       certainty: who.certainty,
-      combination: 'all',
       access: resource.exclusive === true ? 'exclusive' : resource.exclusive === false ? 'shared' : null,
-      escape: null,
-      since: null,
       proof: [
         {
           claim: who.claim,

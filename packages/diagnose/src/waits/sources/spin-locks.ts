@@ -17,9 +17,7 @@ export const spinLocks: EdgeSource = defineEdgeSource({
       const lock = lockOf(diagnosis, site);
       if (lock === null) continue;
       const number = site.waiter.processor.number;
-      const edge = { combination: 'all', access: null, escape: null, since: null } as const;
       builder.add({
-        ...edge,
         from: { kind: 'processor', number },
         to: lock.node,
         relation: 'spins-on',
@@ -28,7 +26,6 @@ export const spinLocks: EdgeSource = defineEdgeSource({
       });
       for (const holder of holdersOf(diagnosis, site))
         builder.add({
-          ...edge,
           from: lock.node,
           to: holder.node,
           relation: 'owned-by',

@@ -11,10 +11,6 @@ export function addThreadObject(builder: WaitGraphBuilder, node: GraphNode, addr
     to: { kind: 'thread', address },
     relation: 'ends-with',
     certainty: 'recorded',
-    combination: 'all',
-    access: null,
-    escape: null,
-    since: null,
     proof: [
       {
         claim: `the object is thread ${argument(target, address)} itself: it is signalled when the thread ends`,
