@@ -23,6 +23,7 @@ export * from './nt/pushlock.ts';
 export { type SharedTime, sharedInterruptTime, sharedSleepTime, sharedSystemTime } from './nt/shared-user-data.ts';
 export { enumName, type ListEnd, Structure, walkList } from './nt/structure.ts';
 export { type ProcessFreeze, readProcessFreeze, readSuspension, type Suspension } from './nt/suspension.ts';
+export { taskState } from './nt/task-state.ts';
 export * from './nt/thread-wait.ts';
 export { type PendingTimer, type TimerTable, timersDueBefore } from './nt/timer-table.ts';
 export { type PnpTriage, type PowerTriage, triage9f } from './nt/triage-9f.ts';

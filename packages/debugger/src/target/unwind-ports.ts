@@ -1,5 +1,6 @@
 import { type Arch, type Memory, type Va, va } from '@dumpscope/core';
 import type { CodeReader, Disassembler } from '@dumpscope/cpu';
+import { taskState } from '../nt/task-state.ts';
 import { FunctionTable } from '../unwind/function-table.ts';
 import type { CodePlace, UnwindPorts } from '../unwind/ports.ts';
 import { readUnwindInfo, type UnwindInfo } from '../unwind/x64-unwind-info.ts';
@@ -21,20 +22,6 @@ export interface PortsInput {
   /** KPCR addresses, to find the task that a double fault interrupted (x86). */
   pcrs(): readonly Va[];
 }
-
-/** KTSS: registers of an interrupted task, by offset. */
-const tssRegisters: readonly (readonly [string, number])[] = [
-  ['eip', 0x20],
-  ['efl', 0x24],
-  ['eax', 0x28],
-  ['ecx', 0x2c],
-  ['edx', 0x30],
-  ['ebx', 0x34],
-  ['esp', 0x38],
-  ['ebp', 0x3c],
-  ['esi', 0x40],
-  ['edi', 0x44],
-];
 
 /** What unwinding asks of a target. */
 export function makePorts(input: PortsInput): UnwindPorts {
@@ -123,13 +110,7 @@ export function makePorts(input: PortsInput): UnwindPorts {
         const linked = gdt === undefined || back === undefined || back === 0 ? null : tssOf(memory, gdt, back);
         const tss = linked ?? (current === undefined || current < 0x80000000n ? null : current);
         if (tss === null) continue;
-        const values = new Map<string, bigint>();
-        for (const [name, offset] of tssRegisters) {
-          const value = memory.u32(tss + BigInt(offset));
-          if (value !== undefined) values.set(name, BigInt(value));
-        }
-        const cs = memory.u16(tss + 0x4cn);
-        if (cs !== undefined) values.set('cs', BigInt(cs));
+        const values = taskState(memory, tss);
         if ((values.get('eip') ?? 0n) !== 0n) return values;
       }
       return null;

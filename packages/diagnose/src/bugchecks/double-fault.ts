@@ -1,6 +1,6 @@
 /** The context of a double fault (0x7F with 8): what ran when the first fault could not be delivered. */
 import { va } from '@dumpscope/core';
-import { isUserMode, type Processor, type Registers, type Target } from '@dumpscope/debugger';
+import { isUserMode, type Processor, type Registers, type Target, taskState } from '@dumpscope/debugger';
 
 export interface DoubleFault {
   readonly registers: Registers | null;
@@ -12,21 +12,7 @@ export interface DoubleFault {
   readonly length: number;
 }
 
-/** Registers in a 32-bit TSS; Intel SDM, figure of the task-state segment. */
-const tssSlots: readonly (readonly [string, number])[] = [
-  ['eip', 0x20],
-  ['efl', 0x24],
-  ['eax', 0x28],
-  ['ecx', 0x2c],
-  ['edx', 0x30],
-  ['ebx', 0x34],
-  ['esp', 0x38],
-  ['ebp', 0x3c],
-  ['esi', 0x40],
-  ['edi', 0x44],
-  ['cs', 0x4c],
-  ['ss', 0x50],
-];
+const TSS_BYTES = 0x68;
 
 /**
  * x86: a task gate saves the interrupted task in its own TSS (KPCR.TSS). x64: parameter 2 is a trap frame on newer builds
@@ -84,10 +70,8 @@ function fromTss(target: Target, processor: Processor): DoubleFault | null {
   const pcr = processor.prcb - BigInt(table?.get('PrcbData')?.offset ?? 0x120);
   const tss = memory.pointer(pcr + BigInt(table?.get('TSS')?.offset ?? 0x40));
   if (tss === undefined || tss < 0x80000000n) return null;
-  const bytes = memory.bytes(tss, 0x68);
-  if (bytes === undefined) return null;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const values = new Map(tssSlots.map(([name, at]) => [name, BigInt(view.getUint32(at, true))]));
+  if (memory.gap(tss, TSS_BYTES) !== null) return null;
+  const values = taskState(memory, tss);
   const eip = values.get('eip') ?? 0n;
   const esp = values.get('esp') ?? 0n;
   if (target.moduleAt(eip) === undefined) return null;
@@ -108,6 +92,6 @@ function fromTss(target: Target, processor: Processor): DoubleFault | null {
     pc: eip,
     from: `TSS ${tss.toString(16)}, where the double fault's task gate saved it`,
     address: tss,
-    length: 0x68,
+    length: TSS_BYTES,
   };
 }
