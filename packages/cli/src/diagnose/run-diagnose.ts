@@ -1,13 +1,11 @@
 import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Target } from '@dumpscope/debugger';
-import { atLeast, type Confidence, diagnose, explain, type Report, redact, renderText } from '@dumpscope/diagnose';
+import { atLeast, type Confidence, explain, type Report, redact, renderText } from '@dumpscope/diagnose';
 import { EXIT, type Io, UsageError } from '../io.ts';
-import { openSession } from '../open-session.ts';
-import { progressLine } from '../progress.ts';
-import { version } from '../version.ts';
+import { openDiagnosed, type SymbolOptions } from '../open-diagnosed.ts';
 
-export interface DiagnoseRequest {
+export interface DiagnoseRequest extends SymbolOptions {
   readonly path: string;
   readonly json: boolean;
   /** File for the HTML report, `-` for standard output. */
@@ -15,9 +13,6 @@ export interface DiagnoseRequest {
   readonly failOn: string | null;
   readonly explain: string | null;
   readonly redact: boolean;
-  readonly symbolPaths: readonly string[];
-  readonly imagePaths: readonly string[];
-  readonly offline: boolean;
 }
 
 const confidences: readonly string[] = ['proven', 'strong', 'likely', 'possible'];
@@ -32,20 +27,9 @@ export async function runDiagnose(request: DiagnoseRequest, io: Io): Promise<num
   if (failOn !== null && !isConfidence(failOn))
     throw new UsageError(`--fail-on takes ${confidences.join(', ')}, not ${failOn}`);
   checkHtml(request);
-  const { symbolPaths, imagePaths, offline } = request;
-  const opened = await openSession(request.path, {
-    symbolPaths,
-    imagePaths,
-    offline,
-    env: io.env,
-    onProgress: progressLine(io),
-    // The loop proof does not run ARM64 code.
-    code: false,
-    warm: (target) => void diagnose(target, version),
-  });
+  const { session: opened, diagnose } = await openDiagnosed(request.path, request, io);
   try {
-    for (const warning of opened.warnings) io.err(`dumpscope: ${warning}\n`);
-    const full = diagnose(opened.target, version);
+    const full = diagnose();
     const report: Report = request.redact ? redact(full, processNames(opened.target)) : full;
     if (request.explain !== null) {
       const text = explain(report, request.explain);

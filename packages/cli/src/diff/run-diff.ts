@@ -1,34 +1,19 @@
-import { compareDumps, type DiffInput, diagnose, renderDiffText } from '@dumpscope/diagnose';
+import { compareDumps, type DiffInput, renderDiffText } from '@dumpscope/diagnose';
 import { EXIT, type Io } from '../io.ts';
-import { openSession } from '../open-session.ts';
-import { progressLine } from '../progress.ts';
-import { version } from '../version.ts';
+import { openDiagnosed, type SymbolOptions } from '../open-diagnosed.ts';
 
-export interface DiffRequest {
+export interface DiffRequest extends SymbolOptions {
   readonly paths: readonly [string, string];
   readonly json: boolean;
-  readonly symbolPaths: readonly string[];
-  readonly imagePaths: readonly string[];
-  readonly offline: boolean;
 }
 
 /** `dumpscope diff`: exit status 2, and one line that says why, where the dumps are not of one boot. */
 export async function runDiff(request: DiffRequest, io: Io): Promise<number> {
   const sessions: { close(): void }[] = [];
   const open = async (path: string): Promise<DiffInput> => {
-    const { symbolPaths, imagePaths, offline } = request;
-    const opened = await openSession(path, {
-      symbolPaths,
-      imagePaths,
-      offline,
-      env: io.env,
-      onProgress: progressLine(io),
-      code: false,
-      warm: (target) => void diagnose(target, version),
-    });
-    sessions.push(opened);
-    for (const warning of opened.warnings) io.err(`dumpscope: ${warning}\n`);
-    return { target: opened.target, report: diagnose(opened.target, version) };
+    const { session, diagnose } = await openDiagnosed(path, request, io);
+    sessions.push(session);
+    return { target: session.target, report: diagnose() };
   };
   try {
     const diff = compareDumps(await open(request.paths[0]), await open(request.paths[1]));
