@@ -1,6 +1,7 @@
 /** Every thread that waits, with what it waits for and since when. */
-import { isWaiting, readThreadWait, type Thread, type ThreadWait } from '@dumpscope/debugger';
+import { isWaiting, type Thread, type ThreadWait } from '@dumpscope/debugger';
 import { type Diagnosis, defineFact, type FactKey } from '../engine/diagnosis.ts';
+import { threadWaits } from './thread-waits.ts';
 import { threadTimes } from './times.ts';
 
 export interface WaitingThread {
@@ -19,10 +20,9 @@ export const waitingThreads: FactKey<readonly WaitingThread[]> = defineFact(
     // A processor's current thread may still show the state of its last wait for an instant; it runs.
     const running = new Set(target.processors.flatMap((p) => [p.currentThread, p.idleThreadAddress]));
     const boot = target.time.tickCount;
-    for (const thread of target.threads()) {
+    for (const wait of diagnosis.fact(threadWaits).values()) {
+      const { thread } = wait;
       if (!isWaiting(thread) || running.has(thread.address)) continue;
-      const wait = readThreadWait(target, thread);
-      if (wait === null) continue;
       const { ticksSinceWait, tickSeconds } = threadTimes(diagnosis, thread);
       // WaitTime is a ULONG of the tick count: a difference beyond the tick count itself is no wait of this boot.
       const ticks = ticksSinceWait === null || boot === null || BigInt(ticksSinceWait) > boot ? null : ticksSinceWait;

@@ -5,12 +5,15 @@ import type { EdgeProof, GraphEdge, WaitAge } from './wait-edge.ts';
 /** Every read that proves the edges, each once, in their order. */
 export function citeEdges(evidence: Evidence, edges: readonly GraphEdge[]): void {
   const told = new Set<string>();
-  for (const edge of edges) for (const proof of edge.proof) cite(evidence, proof, told);
+  for (const edge of edges)
+    for (const proof of edge.proof) {
+      if (told.has(proof.claim)) continue;
+      told.add(proof.claim);
+      citeProof(evidence, proof);
+    }
 }
 
-function cite(evidence: Evidence, { claim, address, length, command, source }: EdgeProof, told: Set<string>): void {
-  if (told.has(claim)) return;
-  told.add(claim);
+export function citeProof(evidence: Evidence, { claim, address, length, command, source }: EdgeProof): void {
   if (address === null || length === null) evidence.fact(claim, 'true', command, source);
   else evidence.memory(claim, 'true', address, length, command ?? undefined);
 }

@@ -12,6 +12,7 @@ import type { Diagnosis } from '../engine/diagnosis.ts';
 import { address, clock } from '../engine/words.ts';
 import { readyThreads } from '../facts/ready-threads.ts';
 import { isStuck, spinSites } from '../facts/spin-sites.ts';
+import { threadWaits } from '../facts/thread-waits.ts';
 import { threadTimes } from '../facts/times.ts';
 import type { GraphNode } from './node.ts';
 import { waitGraph } from './wait-graph.ts';
@@ -160,7 +161,8 @@ function ofWaiting(
   where: { readonly address: bigint | null; readonly length: number; readonly command: string },
 ): EndState {
   const { target } = diagnosis;
-  const wait = readThreadWait(target, thread);
+  // What keeps a device may be a thread that no list holds.
+  const wait = diagnosis.fact(threadWaits).get(thread.address) ?? readThreadWait(target, thread);
   const { ticksSinceWait, tickSeconds } = threadTimes(diagnosis, thread);
   const seconds =
     ticksSinceWait === null || tickSeconds === null ? null : Math.max(0, ticksSinceWait - 1) * tickSeconds;

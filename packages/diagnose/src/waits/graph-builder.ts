@@ -1,7 +1,8 @@
 /** Collects what the sources say and turns the waits of threads into edges. */
-import { readThreadWait, type ThreadWait, type WaitBlock } from '@dumpscope/debugger';
+import type { ThreadWait, WaitBlock } from '@dumpscope/debugger';
 import type { Diagnosis } from '../engine/diagnosis.ts';
 import { argument, clock, count } from '../engine/words.ts';
+import { threadWaits } from '../facts/thread-waits.ts';
 import { threadTimes } from '../facts/times.ts';
 import type { Claim, NewEdge, WaitGraphBuilder } from './edge-source.ts';
 import type { GraphNode } from './node.ts';
@@ -20,25 +21,21 @@ export class GraphBuilder implements WaitGraphBuilder {
   /** Threads that have been given what they wait for and have not run since. */
   readonly woken: Set<bigint> = new Set<bigint>();
   readonly #byObject = new Map<bigint, { wait: ThreadWait; block: WaitBlock }[]>();
-  readonly #byThread = new Map<bigint, ThreadWait>();
+  readonly #byThread: ReadonlyMap<bigint, ThreadWait>;
   readonly #claims = new Map<WaitBlock, Claim>();
   readonly #overdue = new Set<bigint>();
 
   constructor(diagnosis: Diagnosis) {
     this.diagnosis = diagnosis;
-    const waits: ThreadWait[] = [];
-    for (const thread of diagnosis.target.threads()) {
-      const wait = readThreadWait(diagnosis.target, thread);
-      if (wait === null) continue;
-      waits.push(wait);
-      this.#byThread.set(thread.address, wait);
+    this.#byThread = diagnosis.fact(threadWaits);
+    this.waits = [...this.#byThread.values()];
+    for (const wait of this.waits) {
       for (const block of wait.blocks) {
         const known = this.#byObject.get(block.object);
         if (known === undefined) this.#byObject.set(block.object, [{ wait, block }]);
         else known.push({ wait, block });
       }
     }
-    this.waits = waits;
   }
 
   waitsOn(object: bigint): readonly { readonly wait: ThreadWait; readonly block: WaitBlock }[] {

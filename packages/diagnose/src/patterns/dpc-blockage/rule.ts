@@ -9,7 +9,7 @@ import type { Confidence, Finding } from '../../report/report.ts';
 import { dpcPicture } from '../../report/wait-nodes.ts';
 import { type Hold, holdOf } from './hold.ts';
 import { type QueueView, queueEvidence, viewQueue } from './queue.ts';
-import { lateTimers } from './waiting.ts';
+import { tellLateTimers } from './waiting.ts';
 
 const MAX_DOWNSTREAM = 8;
 
@@ -63,7 +63,7 @@ function blocked(
   const first = waiting[0]?.queue.calls[0]?.routine ?? null;
   const what = `${plural(total, 'DPC')}${first === null ? '' : `, the first ${target.nameOf(first).text},`}`;
   const broken = waiting.find((view) => view.state === 'broken');
-  const late = lateTimers(diagnosis, processor, evidence);
+  const late = tellLateTimers(diagnosis, processor, evidence);
   const spin = hold.spin;
   const root =
     spin === null ? '' : ` This is what its Dispatch Level Spin (${spin.verdict}) does to others: the cause is there.`;

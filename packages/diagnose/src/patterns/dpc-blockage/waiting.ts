@@ -1,21 +1,18 @@
 /** Who waits because a processor's DPCs do not run: timers of its table, and threads that wait for them. */
-import { type PendingTimer, type Processor, timersDueBefore } from '@dumpscope/debugger';
+import type { PendingTimer, Processor } from '@dumpscope/debugger';
 import type { Diagnosis } from '../../engine/diagnosis.ts';
 import type { Evidence } from '../../engine/evidence.ts';
 import { address, argument, clock, plural } from '../../engine/words.ts';
+import { lateTimers } from '../../facts/late-timers.ts';
 
 const MAX_NAMED = 4;
-/** Expiry runs at the next tick and coalesces within some; a timer this late was not served. */
-const LATE = 10_000_000n;
 
 /** Lines for `downstream`; the timers go into the evidence. */
-export function lateTimers(diagnosis: Diagnosis, processor: Processor, evidence: Evidence): readonly string[] {
+export function tellLateTimers(diagnosis: Diagnosis, processor: Processor, evidence: Evidence): readonly string[] {
   const { target } = diagnosis;
-  const now = target.time.interruptTime;
-  if (now === null) return [];
-  const table = timersDueBefore(target, processor, now - LATE);
+  const table = lateTimers(diagnosis, processor);
   if (table === null || table.timers.length === 0) return [];
-  const late = (timer: PendingTimer): string => clock(Number(now - timer.due) / 1e7);
+  const late = (timer: PendingTimer): string => clock(Number(table.now - timer.due) / 1e7);
   const named = table.timers.slice(0, MAX_NAMED);
   for (const timer of named) {
     const who = timer.waiters.map((thread) => `thread ${thread.toString(16)}`);

@@ -1,9 +1,11 @@
 /** A worker that its queue counts on and that is no thread any more. */
+
 import type { Diagnosis } from '../../engine/diagnosis.ts';
 import { argument, count, json, plural } from '../../engine/words.ts';
 import { type MissingWorkers, missingWorkers } from '../../facts/missing-workers.ts';
 import { blankFinding } from '../../report/blank.ts';
 import type { Finding } from '../../report/report.ts';
+import { citeProof } from '../../waits/cite.ts';
 
 const MAX_QUEUES = 8;
 
@@ -25,11 +27,7 @@ function finding(diagnosis: Diagnosis, { queue, listed, missing }: MissingWorker
     target.layouts.table.struct(queue.type)?.size ?? target.pointerSize * 8,
     `dt nt!${queue.type} ${where}`,
   );
-  for (const { proof } of missing) {
-    const { claim, address, length, command, source } = proof;
-    if (address === null || length === null) evidence.fact(claim, 'true', command, source);
-    else evidence.memory(claim, 'true', address, length, command ?? undefined);
-  }
+  for (const { proof } of missing) citeProof(evidence, proof);
   const waiting = queue.entries.length;
   const sure = waiting > 0 && missing.some(({ how }) => how !== 'unlisted') && target.bugcheck !== null;
   return {

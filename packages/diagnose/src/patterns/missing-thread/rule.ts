@@ -6,7 +6,7 @@ import { type UncountedThreads, uncountedThreads } from '../../facts/uncounted-t
 import { blankFinding } from '../../report/blank.ts';
 import { graphPicture } from '../../report/graph-picture.ts';
 import type { Confidence, Finding } from '../../report/report.ts';
-import { citeEdges } from '../../waits/cite.ts';
+import { citeEdges, citeProof } from '../../waits/cite.ts';
 import { nodeText, threadText } from '../../waits/words.ts';
 import { absentWorkers } from './absent-worker.ts';
 import { zombieProcesses } from './zombies.ts';
@@ -48,9 +48,7 @@ function orphaned(diagnosis: Diagnosis, owner: MissingOwner): Finding {
   const evidence = diagnosis.evidence('missing');
   const dependents = dependentsOf(diagnosis, owner.thread);
   const edges = [...owner.edges, ...dependents.waits].slice(0, MAX_EDGES);
-  const { proof } = owner;
-  if (proof.address === null || proof.length === null) evidence.fact(proof.claim, 'true', proof.command, proof.source);
-  else evidence.memory(proof.claim, 'true', proof.address, proof.length, proof.command ?? undefined);
+  citeProof(evidence, owner.proof);
   citeEdges(evidence, edges);
   const locks = [...new Set(owner.edges.map(({ from }) => nodeText(target, from)))];
   const [first] = owner.edges;

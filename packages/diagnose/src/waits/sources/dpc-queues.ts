@@ -2,16 +2,14 @@
  * What waits for a processor that does not come to run its DPCs: the queue itself, the device objects whose DPC is in it,
  * and the timers of its table that are overdue, so that a wait with a time limit does not end by that limit.
  */
-import { type Processor, timersDueBefore } from '@dumpscope/debugger';
+import type { Processor } from '@dumpscope/debugger';
 import { argument, clock, plural } from '../../engine/words.ts';
 import { currentIrpOf, deviceOfDpc } from '../../facts/dpc-device.ts';
 import { type DpcState, dpcStates, heldBy } from '../../facts/dpc-state.ts';
+import { lateTimers } from '../../facts/late-timers.ts';
 import { defineEdgeSource, type EdgeSource, type WaitGraphBuilder } from '../edge-source.ts';
 import type { GraphNode } from '../node.ts';
 import type { EdgeProof } from '../wait-edge.ts';
-
-/** Expiry runs at the next tick; a timer that is this late was not served. */
-const LATE = 10_000_000n;
 
 export const dpcQueueSource: EdgeSource = defineEdgeSource({
   id: 'dpc-queue',
@@ -72,14 +70,14 @@ function addQueues(builder: WaitGraphBuilder, { processor, queues }: DpcState, w
 
 function addTimers(builder: WaitGraphBuilder, processor: Processor, why: EdgeProof): void {
   const { target } = builder.diagnosis;
-  const now = target.time.interruptTime;
-  if (now === null) return;
-  for (const timer of timersDueBefore(target, processor, now - LATE)?.timers ?? []) {
+  const late = lateTimers(builder.diagnosis, processor);
+  if (late === null) return;
+  for (const timer of late.timers) {
     if (timer.waiters.length === 0) continue;
     for (const thread of timer.waiters) ownTimer(builder, thread, timer.address);
     add(builder, { kind: 'object', object: 'timer', address: timer.address }, processor, [
       {
-        claim: `the timer ${argument(target, timer.address)} is in the table of processor ${processor.number} and ${clock(Number(now - timer.due) / 1e7)} late`,
+        claim: `the timer ${argument(target, timer.address)} is in the table of processor ${processor.number} and ${clock(Number(late.now - timer.due) / 1e7)} late`,
         address: timer.address,
         length: target.layouts.table.struct('_KTIMER')?.size ?? 0x28,
         command: `dt nt!_KTIMER ${argument(target, timer.address)}`,
