@@ -185,6 +185,7 @@ describe.skipIf(!have('clang-19') || !have('lld-link-19'))('a driver with privat
 
   it('.expr /s c++ holds for addresses and counts of commands', () => {
     expect(run('.expr /s c++')).toBe('Current expression evaluator: C++ - C++ source expressions\n');
+    expect(run('u 1.5')).toContain('Floating-point value where an integer is needed');
     try {
       // 10 is decimal, a variable its value, a function its address, & no prefix of a segment.
       expect(run('db &drv!g_number L(2+2)')).toMatch(/ {2}d6 ff ff ff +\.\.\.\.\n$/);

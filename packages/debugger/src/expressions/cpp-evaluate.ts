@@ -17,7 +17,13 @@ export function evaluateCpp(text: string, scope: ExpressionScope, switchDepth = 
 
 /** The C++ expression as the ULONG64 that commands and the MASM evaluator take: signed values sign-extended. */
 export function evaluateCppValue(text: string, scope: ExpressionScope, switchDepth = 0): bigint {
-  const value = load(evaluateCpp(text, scope, switchDepth), typedScope(text, scope), () => text.trim(), false);
+  const typed = typedScope(text, scope);
+  return integerOf(new CppEvaluator(text, typed, evaluateWholeMasm, switchDepth).run(), typed, text);
+}
+
+/** What commands take a value for: an address or the bits of an integer; floating point is refused, not reinterpreted. */
+export function integerOf(unread: CppValue, scope: ExpressionScope, text: string): bigint {
+  const value = load(unread, scope, () => text.trim(), false);
   if (value.scalar === null) throw new CommandError(`Type conflict error at '${text.trim()}'`);
   if (isFloat(value.type))
     throw new CommandError(`Floating-point value where an integer is needed, at '${text.trim()}': cast it`);

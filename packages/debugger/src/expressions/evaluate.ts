@@ -1,7 +1,5 @@
-import { CommandError } from '../commands/command.ts';
 import { CppEvaluator } from './cpp.ts';
-import { typedScope } from './cpp-evaluate.ts';
-import { load } from './cpp-value.ts';
+import { integerOf, typedScope } from './cpp-evaluate.ts';
 import { evaluateMasm, evaluateWholeMasm } from './masm.ts';
 import { type ExpressionScope, masmAddress } from './scope.ts';
 
@@ -20,9 +18,5 @@ export function evaluateExpression(
   // A function stands for its address, as in C.
   if (value.type.kind === 'function' && value.address !== null)
     return { value: masmAddress(value.address, scope.pointerSize), end: start + end };
-  const loaded = load(value, typed, () => part.trim(), false);
-  if (loaded.scalar === null) throw new CommandError(`Type conflict error at '${part.trim()}'`);
-  const number =
-    loaded.type.kind === 'pointer' ? masmAddress(loaded.scalar, scope.pointerSize) : BigInt.asUintN(64, loaded.scalar);
-  return { value: number, end: start + end };
+  return { value: integerOf(value, typed, part), end: start + end };
 }
