@@ -68,7 +68,10 @@ export function resourceOwners(
   const owners: ResourceOwner[] = [];
   let complete = true;
   const add = (at: bigint | undefined): void => {
-    if (at === undefined) return;
+    if (at === undefined) {
+      complete = false;
+      return;
+    }
     const entry = new Structure(target, '_OWNER_ENTRY', at);
     const pointer = entry.value('OwnerThread');
     if (pointer === undefined) complete = false;
@@ -83,7 +86,7 @@ export function resourceOwners(
   }
   const table = resource.value('OwnerTable');
   const size = target.layouts.table.struct('_OWNER_ENTRY')?.size;
-  if (table === undefined) complete = false;
+  if (table === undefined || (table !== 0n && size === undefined)) complete = false;
   else if (table !== 0n && size !== undefined) {
     const count = new Structure(target, '_OWNER_ENTRY', table).number('TableSize');
     if (count === undefined || count > MAX_OWNERS) complete = false;
@@ -95,12 +98,17 @@ export function resourceOwners(
   return { owners, complete };
 }
 
+interface Waiters {
+  readonly waiters: readonly ResourceWaiter[];
+  /** False where a pointer or a list could not be followed to its end. */
+  readonly complete: boolean;
+}
+
 /** Threads that wait for the resource, exclusive ones first. */
-export function resourceWaiters(target: Target, address: bigint): readonly ResourceWaiter[] {
-  return [
-    ...waitersBehind(target, address, 'ExclusiveWaiters', 'exclusive'),
-    ...waitersBehind(target, address, 'SharedWaiters', 'shared'),
-  ];
+export function resourceWaiters(target: Target, address: bigint): Waiters {
+  const exclusive = waitersBehind(target, address, 'ExclusiveWaiters', 'exclusive');
+  const shared = waitersBehind(target, address, 'SharedWaiters', 'shared');
+  return { waiters: [...exclusive.waiters, ...shared.waiters], complete: exclusive.complete && shared.complete };
 }
 
 function waitersBehind(
@@ -108,16 +116,18 @@ function waitersBehind(
   address: bigint,
   path: 'ExclusiveWaiters' | 'SharedWaiters',
   access: ResourceWaiter['access'],
-): readonly ResourceWaiter[] {
+): Waiters {
   const resource = new Structure(target, '_ERESOURCE', address);
   const field = resource.field(path);
   const first = resource.value(field?.type.kind === 'struct' ? `${path}.Head` : path);
-  if (field === undefined || first === undefined || first === 0n) return [];
+  if (field === undefined || first === undefined || first === 0n) return { waiters: [], complete: first === 0n };
   const object = field.type.kind === 'pointer' && field.type.to.kind === 'struct';
   if (object) return waitersOn(target, first, access);
   const chained = chainedWaiters(target, resource, first, access);
   // The field is a void pointer from 17763 on: what it leads to decides.
-  return chained.length > 0 || !isWaitObject(target, first, access) ? chained : waitersOn(target, first, access);
+  return chained.length > 0 || !isWaitObject(target, first, access)
+    ? { waiters: chained, complete: chained.length > 0 }
+    : waitersOn(target, first, access);
 }
 
 const SYNCHRONIZATION_EVENT = 1;
@@ -134,16 +144,18 @@ function isWaitObject(target: Target, address: bigint, access: ResourceWaiter['a
   return next !== undefined && target.memory.pointer(next + BigInt(target.pointerSize)) === head;
 }
 
-function waitersOn(target: Target, object: bigint, access: ResourceWaiter['access']): readonly ResourceWaiter[] {
+function waitersOn(target: Target, object: bigint, access: ResourceWaiter['access']): Waiters {
   const header = new Structure(target, '_DISPATCHER_HEADER', object);
   const head = header.addressOf('WaitListHead');
   const link = new Structure(target, '_KWAIT_BLOCK', 0n).field('WaitListEntry');
-  if (head === undefined || link === undefined) return [];
-  return walkList(target, target.memory, head, MAX_WAITERS).entries.flatMap((entry) => {
+  if (head === undefined || link === undefined) return { waiters: [], complete: false };
+  const list = walkList(target, target.memory, head, MAX_WAITERS);
+  const waiters = list.entries.flatMap((entry) => {
     const block = new Structure(target, '_KWAIT_BLOCK', entry - BigInt(link.offset));
     const thread = block.value('Thread');
     return thread === undefined ? [] : [{ thread: va(thread), access, object: header.address, link: block.address }];
   });
+  return { waiters, complete: list.end === 'head' && waiters.length === list.entries.length };
 }
 
 /** An entry's event is the object that its thread waits for; where the entry names no thread the event's list does. */
@@ -174,7 +186,7 @@ function chainEntry(target: Target, address: bigint): { readonly thread: Va; rea
   const entry = new Structure(target, '_KWAIT_CHAIN_ENTRY', address);
   const event = entry.addressOf('Event');
   if (event === undefined) return null;
-  const thread = entry.has('Thread') ? entry.value('Thread') : waitersOn(target, event, 'shared')[0]?.thread;
+  const thread = entry.has('Thread') ? entry.value('Thread') : waitersOn(target, event, 'shared').waiters[0]?.thread;
   if (thread === undefined || thread === 0n) return null;
   if ((typeOf(target, event) ?? 0xff) > SYNCHRONIZATION_EVENT || typeOf(target, thread) !== THREAD) return null;
   return { thread: va(thread), object: event };

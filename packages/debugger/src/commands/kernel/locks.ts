@@ -22,7 +22,7 @@ interface ResourceRow extends Resource {
 
 function rowOf(target: Target, address: bigint): ResourceRow {
   const resource = readResource(target, address);
-  const waiters = resourceWaiters(target, address);
+  const { waiters } = resourceWaiters(target, address);
   const threads = (access: ResourceWaiter['access']): readonly bigint[] =>
     waiters.filter((waiter) => waiter.access === access).map(({ thread }) => thread);
   return {

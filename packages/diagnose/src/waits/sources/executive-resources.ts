@@ -13,7 +13,7 @@ import {
   type ThreadWait,
   type WaitBlock,
 } from '@dumpscope/debugger';
-import { argument, plural } from '../../engine/words.ts';
+import { argument, count, plural } from '../../engine/words.ts';
 import { defineEdgeSource, type EdgeSource, type WaitGraphBuilder } from '../edge-source.ts';
 import type { GraphNode } from '../node.ts';
 import type { EdgeProof } from '../wait-edge.ts';
@@ -44,15 +44,22 @@ export const executiveResources: EdgeSource = defineEdgeSource({
         'executive resources',
         `nt!ExpSystemResourcesList cannot be followed beyond ${argument(target, list.at)}: ${list.end}`,
       );
+    let unread = 0;
     for (const address of list?.resources ?? []) {
       const resource = readResource(target, address);
       const counted = (resource.numberOfExclusiveWaiters ?? 0) + (resource.numberOfSharedWaiters ?? 0);
       // XP to 8.1 keep the event and the semaphore of a resource once somebody has waited for it.
-      const waiters = counted > 0 || resource.activeCount !== 0 ? resourceWaiters(target, address) : [];
+      const { waiters, complete } =
+        counted > 0 || resource.activeCount !== 0
+          ? resourceWaiters(target, address)
+          : { waiters: [] as readonly ResourceWaiter[], complete: true };
+      if (!complete) unread++;
       if (counted === 0 && waiters.length === 0) continue;
       contended.set(address, resource);
       claimWaiters(builder, resource, waiters);
     }
+    if (unread > 0)
+      builder.limit('waiters of executive resources', `those of ${count(unread)} could not be followed to their end`);
     claimByStack(builder, contended);
     for (const resource of contended.values()) addOwners(builder, nodeOf(resource), resource);
   },

@@ -30,7 +30,7 @@ export function resourceOnStack(target: Target, thread: Thread, object: bigint):
     seen.add(value);
     const resource = readResource(target, value);
     if (!plausible(resource)) continue;
-    const waiter = resourceWaiters(target, value).find((candidate) => candidate.thread === thread.address);
+    const waiter = resourceWaiters(target, value).waiters.find((candidate) => candidate.thread === thread.address);
     const proof: EdgeProof = {
       claim: `executive resource ${argument(target, value)} is on the stack of thread ${argument(target, thread.address)}, which waits for a resource`,
       address: slot,
