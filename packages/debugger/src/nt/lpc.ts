@@ -48,15 +48,18 @@ export function readLpcPort(target: Target, address: bigint): LpcPort | null {
     : { address: port.address, connectionPort, serverProcess };
 }
 
-/** Numbers of the messages that lie in a port's queue, received by nobody; null where the list breaks off. */
+/** Numbers of the messages that lie in a port's queue, received by nobody; null where the list breaks off or a number cannot be read. */
 export function lpcQueue(target: Target, port: bigint, limit: number): readonly number[] | null {
   const head = new Structure(target, '_LPCP_PORT_OBJECT', port).addressOf('MsgQueue.ReceiveHead');
   const link = new Structure(target, '_LPCP_MESSAGE', 0n).field('Entry');
   if (head === undefined || link === undefined) return null;
   const { entries, end } = walkList(target, target.memory, head, limit);
   if (end !== 'head') return null;
-  return entries.flatMap((entry) => {
+  const ids: number[] = [];
+  for (const entry of entries) {
     const id = new Structure(target, '_LPCP_MESSAGE', entry - BigInt(link.offset)).number('Request.MessageId');
-    return id === undefined ? [] : [id];
-  });
+    if (id === undefined) return null;
+    ids.push(id);
+  }
+  return ids;
 }

@@ -41,11 +41,14 @@ export interface StackHit {
   readonly thread: bigint;
 }
 
+export interface StackHits {
+  readonly hits: ReadonlyMap<bigint, readonly StackHit[]>;
+  /** Stacks of threads of which a live part was not read: not in the dump, or longer than what is looked at. */
+  readonly partly: number;
+}
+
 /** Where live frames of threads hold one of `addresses`, in one pass over all stacks. */
-export function addressesOnStacks(
-  diagnosis: Diagnosis,
-  addresses: readonly bigint[],
-): ReadonlyMap<bigint, readonly StackHit[]> {
+export function addressesOnStacks(diagnosis: Diagnosis, addresses: readonly bigint[]): StackHits {
   const { target } = diagnosis;
   const wanted = new Map<number, bigint[]>();
   // Few words of a stack are wanted ones: a bit for each hash keeps the rest out of the map.
@@ -58,14 +61,19 @@ export function addressesOnStacks(
     else same.push(address);
   }
   const hits = new Map<bigint, StackHit[]>();
+  let partly = 0;
   const size = target.pointerSize;
   for (const stack of diagnosis.fact(knownStacks)) {
-    if (stack.liveFrom === null || stack.thread === null) continue;
-    if (stack.liveFrom < stack.limit || stack.liveFrom >= stack.base) continue;
+    if (stack.thread === null) continue;
+    if (stack.liveFrom === null || stack.liveFrom < stack.limit || stack.liveFrom >= stack.base) {
+      partly++;
+      continue;
+    }
     const length = target.memory.readInto(
       va(stack.liveFrom),
       buffer.subarray(0, Math.min(MAX_LIVE, Number(stack.base - stack.liveFrom))),
     );
+    if (BigInt(length) < stack.base - stack.liveFrom) partly++;
     for (let at = 0; at + size <= length; at += size) {
       const low = view.getUint32(at, true);
       if (maybe[(low >>> 3) & (HASHES - 1)] !== 1) continue;
@@ -81,7 +89,7 @@ export function addressesOnStacks(
       }
     }
   }
-  return hits;
+  return { hits, partly };
 }
 
 const MAX_HITS = 256;

@@ -10,6 +10,7 @@ import {
 } from '@dumpscope/debugger';
 import type { Diagnosis } from '../engine/diagnosis.ts';
 import { address, clock } from '../engine/words.ts';
+import { listedThreads } from '../facts/listed-threads.ts';
 import { readyThreads } from '../facts/ready-threads.ts';
 import { isStuck, spinSites } from '../facts/spin-sites.ts';
 import { threadWaits } from '../facts/thread-waits.ts';
@@ -93,18 +94,6 @@ function onDevice(diagnosis: Diagnosis, device: GraphNode, holder: bigint | null
   return { ...waiting, kind: 'device', text, proof: null };
 }
 
-/** Threads that the lists lead to; an owner that is not among them has ended. */
-const listed = new WeakMap<Diagnosis, ReadonlySet<bigint>>();
-
-function listedThreads(diagnosis: Diagnosis): ReadonlySet<bigint> {
-  let known = listed.get(diagnosis);
-  if (known === undefined) {
-    known = new Set(diagnosis.target.threads().map((thread) => thread.address));
-    listed.set(diagnosis, known);
-  }
-  return known;
-}
-
 function ofThread(diagnosis: Diagnosis, at: bigint): EndState {
   const { target } = diagnosis;
   const thread = target.thread(at);
@@ -113,7 +102,11 @@ function ofThread(diagnosis: Diagnosis, at: bigint): EndState {
   if (thread === null || type === undefined) return plain('unknown', 'could not be read');
   const state = thread.state;
   const where = { address: thread.fieldAddress('State'), length: 1, command };
-  if ((type & 0x7f) !== OBJECT_TYPE.thread || state === THREAD_STATE.terminated || !listedThreads(diagnosis).has(at)) {
+  if (
+    (type & 0x7f) !== OBJECT_TYPE.thread ||
+    state === THREAD_STATE.terminated ||
+    !diagnosis.fact(listedThreads).has(at)
+  ) {
     const ended = state === THREAD_STATE.terminated && (type & 0x7f) === OBJECT_TYPE.thread;
     const whole = target.listsWhole();
     return {

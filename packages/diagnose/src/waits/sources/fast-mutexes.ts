@@ -15,6 +15,7 @@ import {
   type WaitBlock,
 } from '@dumpscope/debugger';
 import { argument, plural } from '../../engine/words.ts';
+import { listedThreads } from '../../facts/listed-threads.ts';
 import { lockEntryIndex } from '../../facts/lock-entry-index.ts';
 import { defineEdgeSource, type EdgeSource, type WaitGraphBuilder } from '../edge-source.ts';
 import type { GraphNode } from '../node.ts';
@@ -26,16 +27,14 @@ const APC_LEVEL = 1;
 export const fastMutexes: EdgeSource = defineEdgeSource({
   id: 'fast-mutex',
   run(builder: WaitGraphBuilder): void {
-    const { target } = builder.diagnosis;
     const known = new Map<bigint, Recognised | null>();
-    let threads: ReadonlySet<bigint> | null = null;
+    const threads = builder.diagnosis.fact(listedThreads);
     for (const wait of builder.waits) {
       const [block] = wait.blocks;
       if (block === undefined || wait.blocks.length !== 1 || builder.claimed(block)) continue;
       if (block.type !== OBJECT_TYPE.synchronizationEvent && block.type !== OBJECT_TYPE.gate) continue;
       let found = known.get(block.object);
       if (found === undefined) {
-        threads ??= new Set(target.threads().map(({ address }) => address));
         found = recognise(builder, block, threads);
         known.set(block.object, found);
         if (found !== null) addOwner(builder, found);

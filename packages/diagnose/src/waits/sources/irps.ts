@@ -15,7 +15,7 @@ import {
   type Thread,
   threadIrps,
 } from '@dumpscope/debugger';
-import { argument } from '../../engine/words.ts';
+import { argument, plural } from '../../engine/words.ts';
 import { stackPointers } from '../../facts/stack-pointers.ts';
 import { defineEdgeSource, type EdgeSource, type NewEdge, type WaitGraphBuilder } from '../edge-source.ts';
 import type { GraphNode } from '../node.ts';
@@ -34,8 +34,11 @@ export const irpSource: EdgeSource = defineEdgeSource({
     const { target } = builder.diagnosis;
     const links = new IrpLinker(builder, wanted);
     let read = 0;
+    let cut = 0;
     for (const thread of target.threads()) {
-      for (const address of threadIrps(target, thread, MAX_IRPS_OF_THREAD)?.irps ?? []) {
+      const list = threadIrps(target, thread, MAX_IRPS_OF_THREAD);
+      if (list?.end !== 'head') cut++;
+      for (const address of list?.irps ?? []) {
         if (read++ >= MAX_IRPS) {
           builder.limit('IRPs', `more than ${MAX_IRPS} on the lists of threads`);
           return;
@@ -43,6 +46,7 @@ export const irpSource: EdgeSource = defineEdgeSource({
         links.add(address, true);
       }
     }
+    if (cut > 0) builder.limit('IRPs', `the lists of ${plural(cut, 'thread')} could not be followed to their end`);
     // IRPs that a driver allocated itself are on no list: those that the frames of a waiter keep.
     let searches = 0;
     for (const wait of builder.waits) {

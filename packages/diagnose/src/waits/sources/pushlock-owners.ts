@@ -1,7 +1,7 @@
 /** Who holds a pushlock: by the lock entries of threads where the kernel keeps them, else whose live frames keep its address. */
 import type { LockEntry, PushLock, PushLockWaitBlock } from '@dumpscope/debugger';
-import { argument } from '../../engine/words.ts';
-import { lockEntryIndex } from '../../facts/lock-entry-index.ts';
+import { argument, plural } from '../../engine/words.ts';
+import { type LockEntryIndex, lockEntryIndex } from '../../facts/lock-entry-index.ts';
 import { addressesOnStacks } from '../../facts/stack-pointers.ts';
 import type { WaitGraphBuilder } from '../edge-source.ts';
 import type { GraphNode } from '../node.ts';
@@ -26,7 +26,7 @@ export function addPushLockOwners(builder: WaitGraphBuilder, locks: readonly Fou
     if (holders.length === 0) open.push(found);
     for (const { thread, entry } of holders) addRecorded(builder, found, thread, entry);
   }
-  if (open.length > 0) addInferred(builder, open, index !== null);
+  if (open.length > 0) addInferred(builder, open, index);
 }
 
 /** Held together: some builds count the holders in the first waiter's block. */
@@ -59,13 +59,16 @@ function addRecorded(builder: WaitGraphBuilder, found: FoundPushLock, thread: bi
 const MAX_TOLD = 8;
 
 /** One thread alone beside the waiters keeps the lock's address in a live frame: it, most likely, holds the lock. */
-function addInferred(builder: WaitGraphBuilder, locks: readonly FoundPushLock[], entries: boolean): void {
+function addInferred(builder: WaitGraphBuilder, locks: readonly FoundPushLock[], entries: LockEntryIndex | null): void {
   const { diagnosis } = builder;
   const { target } = diagnosis;
-  const hits = addressesOnStacks(
+  const { hits, partly } = addressesOnStacks(
     diagnosis,
     locks.map(({ lock }) => lock.address),
   );
+  const unread =
+    entries !== null && entries.unread > 0 ? ` (those of ${plural(entries.unread, 'thread')} could not be read)` : '';
+  const unseen = partly > 0 ? `; ${plural(partly, 'stack')} could not be searched whole` : '';
   let hidden = 0;
   for (const found of locks) {
     const { address } = found.lock;
@@ -79,7 +82,7 @@ function addInferred(builder: WaitGraphBuilder, locks: readonly FoundPushLock[],
       if (hidden++ >= MAX_TOLD) continue;
       builder.limit(
         `the owner of pushlock ${argument(target, address)}`,
-        `${entries ? 'no lock entry of a thread names it' : 'this kernel keeps no lock entries: a pushlock does not record its holder'}, and ${threads.size === 0 ? 'no live frame of another thread keeps its address' : `live frames of ${threads.size} other threads keep its address`}`,
+        `${entries !== null ? `no lock entry of a thread names it${unread}` : 'this kernel keeps no lock entries: a pushlock does not record its holder'}, and ${threads.size === 0 ? 'no live frame of another thread keeps its address' : `live frames of ${threads.size} other threads keep its address`}${unseen}`,
       );
       continue;
     }
@@ -91,7 +94,7 @@ function addInferred(builder: WaitGraphBuilder, locks: readonly FoundPushLock[],
       access: accessOf(found),
       proof: [
         {
-          claim: `${argument(target, hit.at)}, in a live frame of thread ${argument(target, hit.thread)}, keeps the address of pushlock ${argument(target, address)}; no other thread does but those that wait for it`,
+          claim: `${argument(target, hit.at)}, in a live frame of thread ${argument(target, hit.thread)}, keeps the address of pushlock ${argument(target, address)}; no other thread does but those that wait for it${unseen}`,
           address: hit.at,
           length: target.pointerSize,
           command: null,
