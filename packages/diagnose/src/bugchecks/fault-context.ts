@@ -5,7 +5,15 @@
 
 import { va } from '@dumpscope/core';
 import type { Instruction } from '@dumpscope/cpu';
-import { type Frame, type Irql, isUserMode, type Processor, type Registers, type Target } from '@dumpscope/debugger';
+import {
+  type Frame,
+  type Irql,
+  isUserMode,
+  type Processor,
+  type Registers,
+  type StackTrace,
+  type Target,
+} from '@dumpscope/debugger';
 import { type Diagnosis, defineFact, type FactKey } from '../engine/diagnosis.ts';
 import { ACCESS_VIOLATION, GUARD_PAGE, IN_PAGE_ERROR, trapOfHandler } from './exception-names.ts';
 import { accessOf, type FaultAccess, type FaultShape, faultShape } from './fault-shapes.ts';
@@ -58,7 +66,9 @@ export interface Fault {
   readonly accesses: readonly Access[];
   /** The access that covers the reported address. */
   readonly match: Access | null;
-  /** From the fault outwards. */
+  /** From the fault outwards; null without registers. */
+  readonly trace: StackTrace | null;
+  /** Of the trace. */
   readonly frames: readonly Frame[];
 }
 
@@ -142,6 +152,7 @@ export function readFault(target: Target, code: number, shape: FaultShape): Faul
     instruction === null || registers === null
       ? []
       : accessesOf(target, registers, instruction, processor?.prcb ?? null);
+  const trace = registers === null ? null : target.walkStack(registers);
   return {
     code,
     shape,
@@ -160,7 +171,8 @@ export function readFault(target: Target, code: number, shape: FaultShape): Faul
     instruction,
     accesses,
     match: reported === null || reported.unspecified ? null : matching(accesses, reported),
-    frames: registers === null ? [] : target.walkStack(registers).frames,
+    trace,
+    frames: trace?.frames ?? [],
   };
 }
 

@@ -7,7 +7,7 @@ import { exceptionText } from './exception-names.ts';
 import type { Fault } from './fault-context.ts';
 import { instructionText, kindClause, partsText, pcEvidenceCommand } from './fault-text.ts';
 import type { FaultView } from './fault-view.ts';
-import { firstOutside, trustText, trustTo } from './frames.ts';
+import { outsideFrame } from './outside-frame.ts';
 
 const CONTEXT_BYTES = { x86: 0xcc, x64: 0x100, arm64: 0x110 } as const;
 const TRAP_BYTES = { x86: 0x74, x64: 0x190, arm64: 0x150 } as const;
@@ -182,18 +182,6 @@ export function levelEvidence(target: Target, fault: Fault, evidence: Evidence):
   void target;
 }
 
-export function stackEvidence(target: Target, fault: Fault, evidence: Evidence): void {
-  const frame = firstOutside(target, fault.frames);
-  if (fault.frames.length === 0 || fault.registers === null) return;
-  if (frame === null) {
-    evidence.fact('no frame of the stack lies outside the kernel', 'true', 'k', 'stack walk');
-    return;
-  }
-  const index = fault.frames.indexOf(frame);
-  const trust = trustTo(fault.frames, index);
-  const slot = index === 0 ? null : fault.frames[index - 1]?.returnSlot;
-  const claim = `the first frame outside nt and hal is ${target.nameOf(frame.pc).text}, frame ${index}, by ${trustText(trust)}`;
-  const outcome = trust === 'scan' ? 'undetermined' : 'true';
-  if (slot == null) evidence.fact(claim, outcome, 'k', `stack walk, ${trust}`);
-  else evidence.memory(claim, outcome, slot, target.pointerSize, `dps ${argument(target, slot)} l1`);
+export function stackEvidence(target: Target, { trace }: Fault, evidence: Evidence): void {
+  if (trace !== null && trace.frames.length > 0) outsideFrame(target, trace, evidence);
 }

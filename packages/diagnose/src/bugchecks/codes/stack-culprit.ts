@@ -1,23 +1,16 @@
 /** Blame and evidence from a stack walk for bug checks that name no code themselves. */
-import type { Frame, Module, Registers } from '@dumpscope/debugger';
+import type { Frame, Registers } from '@dumpscope/debugger';
 import type { Diagnosis } from '../../engine/diagnosis.ts';
 import type { Evidence } from '../../engine/evidence.ts';
-import { argument } from '../../engine/words.ts';
-import { type Blame, blameFrame, firstOutside, foundBy, trustText, trustTo } from '../frames.ts';
+import { type Blame, blameFrame, foundBy } from '../frames.ts';
+import { kernelOnly, outsideFrame, type Skipped } from '../outside-frame.ts';
 
 export interface Culprit {
   readonly frame: Frame | null;
   readonly blame: readonly Blame[];
+  /** The walk; empty without registers to start from. */
+  readonly frames: readonly Frame[];
 }
-
-export interface Skipped {
-  /** Modules that carry others' calls as the kernel does. */
-  readonly skip: (module: Module) => boolean;
-  /** `nt, hal and the graphics port`. */
-  readonly what: string;
-}
-
-const kernelOnly: Skipped = { skip: () => false, what: 'nt and hal' };
 
 /** First frame outside nt and hal (and what else is skipped), with its evidence. */
 export function culpritOn(
@@ -28,30 +21,13 @@ export function culpritOn(
   skipped: Skipped = kernelOnly,
 ): Culprit {
   const { target } = diagnosis;
-  if (registers === null) return { frame: null, blame: [] };
-  const { frames } = target.walkStack(registers);
-  const frame = firstOutside(target, frames, skipped.skip);
-  if (frame === null) {
-    evidence.fact(`no frame of the stack lies outside ${skipped.what}`, 'true', 'k', 'stack walk');
-    return { frame: null, blame: [] };
-  }
-  const index = frames.indexOf(frame);
-  const trust = trustTo(frames, index);
-  const slot = index === 0 ? null : frames[index - 1]?.returnSlot;
-  const claim = `the first frame outside ${skipped.what} is ${target.nameOf(frame.pc).text}, frame ${index}, by ${trustText(trust)}`;
-  if (slot == null) evidence.fact(claim, trust === 'scan' ? 'undetermined' : 'true', 'k', 'stack walk');
-  else
-    evidence.memory(
-      claim,
-      trust === 'scan' ? 'undetermined' : 'true',
-      slot,
-      target.pointerSize,
-      `dps ${argument(target, slot)} l1`,
-    );
-  return {
-    frame,
-    blame: [blameFrame(target, frame, role, `first frame outside ${skipped.what}; ${foundBy(frames, frame)}`)],
-  };
+  if (registers === null) return { frame: null, blame: [], frames: [] };
+  const trace = target.walkStack(registers);
+  const { frames } = trace;
+  const frame = outsideFrame(target, trace, evidence, skipped);
+  if (frame === null) return { frame, blame: [], frames };
+  const reason = `first frame outside ${skipped.what}; ${foundBy(frames, frame)}`;
+  return { frame, blame: [blameFrame(target, frame, role, reason)], frames };
 }
 
 /** Context of the processor that bugchecked: the interrupted one where something was interrupted for it. */

@@ -43,7 +43,7 @@ export function stuckThread(diagnosis: Diagnosis, evidence: Evidence): Reading {
     skip: isGraphicsPort,
     what: 'nt, hal and the graphics port',
   });
-  const frames = registers === null ? [] : target.walkStack(registers).frames;
+  const { frames } = culprit;
   const module = culprit.frame === null ? undefined : target.moduleAt(culprit.frame.pc);
   const own = frames.filter((frame) => module !== undefined && target.moduleAt(frame.pc) === module);
   if (module !== undefined)
