@@ -2,6 +2,7 @@
 import type { Frame, Module, StackTrace, Target } from '@dumpscope/debugger';
 import type { Evidence } from '../engine/evidence.ts';
 import { argument } from '../engine/words.ts';
+import { reachedStart } from '../facts/walk-end.ts';
 import { firstOutside, trustText, trustTo } from './frames.ts';
 
 export interface Skipped {
@@ -16,13 +17,16 @@ export const kernelOnly: Skipped = { skip: () => false, what: 'nt and hal' };
 /** First frame outside nt and hal (and what else is skipped); null where the walk met none. */
 export function outsideFrame(
   target: Target,
-  { frames }: StackTrace,
+  trace: StackTrace,
   evidence: Evidence,
   { skip, what }: Skipped = kernelOnly,
 ): Frame | null {
+  const { frames } = trace;
   const frame = firstOutside(target, frames, skip);
   if (frame === null) {
-    evidence.fact(`no frame of the stack lies outside ${what}`, 'true', 'k', 'stack walk');
+    const claim = `no frame of the stack lies outside ${what}`;
+    if (reachedStart(trace)) evidence.fact(claim, 'true', 'k', 'stack walk');
+    else evidence.fact(`${claim}, as far as it was walked: ${trace.endText}`, 'undetermined', 'k', 'stack walk');
     return null;
   }
   const index = frames.indexOf(frame);

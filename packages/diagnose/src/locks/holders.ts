@@ -15,6 +15,7 @@ import type { Diagnosis } from '../engine/diagnosis.ts';
 import { calledAddress, functionGraph, placeInGraph } from '../facts/function-graph.ts';
 import { type SpinSite, spinSites } from '../facts/spin-sites.ts';
 import { RUNNING } from '../facts/stacks.ts';
+import { reachedStart } from '../facts/walk-end.ts';
 import { acquiresForItsCaller, lockEffects } from './call-effect.ts';
 import type { Waiter } from './holder-place.ts';
 import { type HoldState, holdAt } from './must-hold.ts';
@@ -220,12 +221,13 @@ const TOP_OF_STACK = 0x1000n;
  * The walk went from known code to the start of the thread's own stack: no frame is missing for want of memory or unwind
  * data. One that ends on a DPC's or interrupt's stack has not seen the thread below, unless that is the idle thread.
  */
-function wasWalked(target: Target, { endReason, frames }: StackTrace, thread: Thread | null, idle: boolean): boolean {
+function wasWalked(target: Target, trace: StackTrace, thread: Thread | null, idle: boolean): boolean {
+  const { frames } = trace;
   const first = frames[0];
   const last = frames.at(-1);
   if (first === undefined || last === undefined || target.moduleAt(first.pc) === undefined) return false;
-  if (endReason === 'user-mode') return true;
-  if (endReason !== 'stack-base' && endReason !== 'no-return-address') return false;
+  if (!reachedStart(trace)) return false;
+  if (trace.endReason === 'user-mode') return true;
   // On x64 a frame is found by scanning only where unwind data is missing: registers behind it are not those of its code.
   if (!idle && target.arch === 'x64' && frames.some(({ trust }) => trust === 'scan')) return false;
   if (idle || thread?.stackBase == null || thread.stackLimit === null) return true;

@@ -150,7 +150,11 @@ export function otherCode(diagnosis: Diagnosis, evidence: Evidence): Reading | n
     title: `The system stopped itself: ${name} (${bugcheck.baseCode.toString(16)})`,
     summary: [
       'The bug check was raised by a check of the code, not by a fault; its parameters are all that says why.',
-      at === null ? 'No driver is on the stack of that processor.' : `The first frame outside the kernel is ${at}.`,
+      at !== null
+        ? `The first frame outside the kernel is ${at}.`
+        : culprit.walked
+          ? 'No driver is on the stack of that processor.'
+          : 'The stack of that processor could not be walked to its start: whether a driver is on it is not known.',
     ],
     blame: culprit.blame,
     wouldChange: [],

@@ -2,12 +2,15 @@
 import type { Frame, Registers } from '@dumpscope/debugger';
 import type { Diagnosis } from '../../engine/diagnosis.ts';
 import type { Evidence } from '../../engine/evidence.ts';
+import { reachedStart } from '../../facts/walk-end.ts';
 import { type Blame, blameFrame, foundBy } from '../frames.ts';
 import { kernelOnly, outsideFrame, type Skipped } from '../outside-frame.ts';
 
 export interface Culprit {
   readonly frame: Frame | null;
   readonly blame: readonly Blame[];
+  /** The walk came to the start of the stack, so that no frame means no driver. */
+  readonly walked: boolean;
   /** The walk; empty without registers to start from. */
   readonly frames: readonly Frame[];
 }
@@ -21,13 +24,14 @@ export function culpritOn(
   skipped: Skipped = kernelOnly,
 ): Culprit {
   const { target } = diagnosis;
-  if (registers === null) return { frame: null, blame: [], frames: [] };
+  if (registers === null) return { frame: null, blame: [], walked: false, frames: [] };
   const trace = target.walkStack(registers);
   const { frames } = trace;
+  const walked = reachedStart(trace);
   const frame = outsideFrame(target, trace, evidence, skipped);
-  if (frame === null) return { frame, blame: [], frames };
+  if (frame === null) return { frame, blame: [], walked, frames };
   const reason = `first frame outside ${skipped.what}; ${foundBy(frames, frame)}`;
-  return { frame, blame: [blameFrame(target, frame, role, reason)], frames };
+  return { frame, blame: [blameFrame(target, frame, role, reason)], walked, frames };
 }
 
 /** Context of the processor that bugchecked: the interrupted one where something was interrupted for it. */

@@ -62,9 +62,11 @@ export function stuckThread(diagnosis: Diagnosis, evidence: Evidence): Reading {
     summary: [
       `The display driver has not left thread ${address(target, thread)} for longer than the port driver allows.`,
       module === undefined
-        ? 'No driver outside the kernel and the graphics port was found on its stack.'
+        ? culprit.walked
+          ? 'No driver outside the kernel and the graphics port was found on its stack.'
+          : 'Its stack could not be walked to its start: which driver does not come back is not known.'
         : `The first driver below the graphics port is ${target.nameOf(culprit.frame?.pc ?? 0n).text}: the port measures the time of its calls and gave up on this one.`,
-      loop ?? 'Whether it loops there cannot be read: its code is not in the dump.',
+      ...(module === undefined ? [] : [loop.text]),
       'A driver that polls a device which does not answer looks like this: hardware, its firmware, or the way the driver asks.',
     ],
     processor: processor?.number ?? null,
@@ -72,7 +74,7 @@ export function stuckThread(diagnosis: Diagnosis, evidence: Evidence): Reading {
     blame: culprit.blame,
     cleared: carriers(diagnosis, frames),
     wouldChange: [
-      ...(module === undefined || loop !== null
+      ...(module === undefined || loop.read
         ? []
         : [
             `the code around ${target.nameOf(culprit.frame?.pc ?? 0n).text} (${module.imageName}${module.timeDateStamp === null ? '' : `, ${module.timeDateStamp.toString(16)}`}, ${module.size.toString(16)})`,
@@ -92,20 +94,33 @@ function carriers(diagnosis: Diagnosis, frames: readonly Frame[]): { what: strin
   return [...names].map((what) => ({ what, reason: 'graphics port: it measures the time and raises the bug check' }));
 }
 
-/** A closed loop around the call of one of the frames; null where no code is there or none loops. */
-function loopIn(diagnosis: Diagnosis, frames: readonly Frame[], evidence: Evidence): string | null {
+interface LoopSearch {
+  readonly text: string;
+  /** A loop was found, or the code of every frame was read and has none. */
+  readonly read: boolean;
+}
+
+/** A closed loop around the call of one of the frames. */
+function loopIn(diagnosis: Diagnosis, frames: readonly Frame[], evidence: Evidence): LoopSearch {
   const { target } = diagnosis;
-  if (target.arch === 'arm64') return null;
+  if (target.arch === 'arm64')
+    return { text: 'Whether it loops there was not looked at on this architecture.', read: false };
+  let read = 0;
+  let absent = 0;
   for (const frame of frames) {
     const module = target.moduleAt(frame.pc);
+    if (target.memory.bytes(frame.index === 0 ? frame.pc : frame.pc - 1n, 1) === undefined) absent++;
     const call = frame.index === 0 ? null : callEndingAt(target, frame.pc);
     const at = frame.index === 0 ? frame.pc : call?.address;
     const bounds = module?.functionAt(Number(frame.pc - module.base));
     if (module === undefined || at === undefined || bounds == null) continue;
     const start = vaAdd(module.base, bounds.start);
     const hints = bounds.end === null ? { start } : { ranges: [{ start, end: vaAdd(module.base, bounds.end) }] };
-    const { loop } = findLoopAround(target.code, target.disassembler, at, hints);
-    if (loop === null) continue;
+    const { loop, boundary, gaps } = findLoopAround(target.code, target.disassembler, at, hints);
+    if (loop === null) {
+      if (boundary !== 'mismatch' && gaps.length === 0) read++;
+      continue;
+    }
     evidence.memory(
       `the call of ${target.nameOf(frame.pc).text} lies in the loop ${address(target, loop.start)}..${address(target, loop.end - 1n)}, ${loop.instructions.length} instructions`,
       'true',
@@ -113,7 +128,18 @@ function loopIn(diagnosis: Diagnosis, frames: readonly Frame[], evidence: Eviden
       Math.min(Number(loop.end - loop.start), 256),
       `u ${argument(target, loop.start)} ${argument(target, loop.end)}`,
     );
-    return `Its call at ${target.nameOf(at).text} lies in a loop of ${loop.instructions.length} instructions.`;
+    return {
+      text: `Its call at ${target.nameOf(at).text} lies in a loop of ${loop.instructions.length} instructions.`,
+      read: true,
+    };
   }
-  return null;
+  if (read === frames.length)
+    return { text: `The code of its ${plural(read, 'frame')} was read: no loop lies around its calls.`, read: true };
+  return {
+    text:
+      absent === frames.length
+        ? 'Whether it loops there cannot be read: its code is not in the dump.'
+        : `Whether it loops there cannot be told: of ${plural(frames.length, 'frame')} the code of ${read} was read to its end and has no loop around the call.`,
+    read: false,
+  };
 }
