@@ -36,23 +36,43 @@ export function standsAt(ports: UnwindPorts, pc: bigint, context: X86Context): b
   return null;
 }
 
-const popped = new WeakMap<UnwindPorts, Map<bigint, number | null>>();
+interface Walked {
+  /** Bytes that the function at an address pops. */
+  readonly pops: Map<bigint, number | null>;
+  /** What the walk from a start to a place found, by `start:place`. */
+  readonly states: Map<string, X86FrameState | null>;
+}
 
+const MAX_STATES = 20000;
+const walked = new WeakMap<UnwindPorts, Walked>();
+
+function walkedOf(ports: UnwindPorts): Walked {
+  let known = walked.get(ports);
+  if (known === undefined) walked.set(ports, (known = { pops: new Map(), states: new Map() }));
+  return known;
+}
+
+/** Answers are kept: a step asks for the same start several times, and threads stand at the same waits. */
 export function frameAt(ports: UnwindPorts, start: bigint, place: bigint | null): X86FrameState | null {
   const { disassembler } = ports;
   if (disassembler === undefined || place === null) return null;
-  const known = popped.get(ports) ?? new Map<bigint, number | null>();
-  popped.set(ports, known);
-  return x86FrameAt(disassembler, ports.code, start, place, (call) => {
+  const { pops, states } = walkedOf(ports);
+  const key = `${start}:${place}`;
+  const known = states.get(key);
+  if (known !== undefined) return known;
+  const state = x86FrameAt(disassembler, ports.code, start, place, (call) => {
     const target = calledFunction(ports, 'x86', call.address + BigInt(call.length));
     if (target === null) return null;
-    let pops = known.get(target);
-    if (pops === undefined) {
-      pops = poppedBy(disassembler, ports.code, target);
-      known.set(target, pops);
+    let popped = pops.get(target);
+    if (popped === undefined) {
+      popped = poppedBy(disassembler, ports.code, target);
+      pops.set(target, popped);
     }
-    return pops;
+    return popped;
   });
+  if (states.size > MAX_STATES) states.clear();
+  states.set(key, state);
+  return state;
 }
 
 /**
@@ -72,24 +92,26 @@ export function preserveRegisters(
   const esp = registers.get('esp') ?? 0n;
   const ebp = registers.get('ebp') ?? null;
   const place = standsAt(ports, pc, context);
-  const agrees = (found: X86FrameState): boolean =>
-    found.kind === 'depth' ? ((esp + BigInt(found.depth)) & MASK) === slot : ebp !== null && ebp + 4n === slot;
-  const stateFrom = (start: bigint | null): X86FrameState | null => {
-    const found = start === null ? null : frameAt(ports, start, place);
-    return found !== null && agrees(found) ? found : null;
+  const agrees = (state: X86FrameState): boolean =>
+    state.kind === 'depth' ? ((esp + BigInt(state.depth)) & MASK) === slot : ebp !== null && ebp + 4n === slot;
+  const firstThatAgrees = (starts: readonly (bigint | null)[]): { start: bigint; state: X86FrameState } | null => {
+    for (const start of starts) {
+      const state = start === null ? null : frameAt(ports, start, place);
+      if (start !== null && state !== null && agrees(state)) return { start, state };
+    }
+    return null;
   };
   const named = [ports.functionStart(pc), calledNear(ports, Number(step.registers.get('eip') ?? 0n), pc)];
-  let start = named.find((candidate) => stateFrom(candidate) !== null) ?? null;
-  if (start === null && named.every((candidate) => candidate === null) && place !== null)
-    start = startsBefore(ports.code, pc).find((candidate) => stateFrom(candidate) !== null) ?? null;
-  const state = stateFrom(start);
+  let found = firstThatAgrees(named);
+  if (found === null && named.every((candidate) => candidate === null) && place !== null)
+    found = firstThatAgrees(startsBefore(ports.code, pc));
   const values = new Map(step.registers);
   for (const name of PRESERVED_X86) {
     if (told.includes(name)) continue;
-    const at = state?.saved.get(name);
+    const at = found?.state.saved.get(name);
     const saved = at === undefined ? undefined : ports.memory.u32((slot - BigInt(at)) & MASK);
     if (saved !== undefined) values.set(name, BigInt(saved));
-    else if (state == null || at !== undefined || state.lost.has(name)) values.delete(name);
+    else if (found === null || at !== undefined || found.state.lost.has(name)) values.delete(name);
   }
-  return { ...step, registers: values, codeStart: start };
+  return { ...step, registers: values, codeStart: found?.start ?? null };
 }
