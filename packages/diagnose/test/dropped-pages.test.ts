@@ -11,7 +11,9 @@ const only = new RegExp(process.env['DROPPED_SCENARIOS'] ?? '');
 const SAMPLE = 6;
 
 /** Families whose whole campaign is clean: CI holds them to it. The script tells of the others, too. */
-const clean = /^(S|X-|I-|x64|arm64)/;
+const clean = /^(S|X-|I-|K-|N-|x64|x86|arm64)/;
+/** Here a weaker pattern may take the place of what cannot be shown any more, at `possible` and no more: a chain where a cycle was. */
+const mayGuess = /^(P-|W-)/;
 
 describe('a page that is missing weakens a verdict and never turns it into another', () => {
   const names = [...scenarios.names()].sort().filter((name) => only.test(name));
@@ -20,7 +22,7 @@ describe('a page that is missing weakens a verdict and never turns it into anoth
     // A full dump has no way to leave one page out; a bitmap does.
     const paged = scenario.dump === 'triage' ? 'triage' : 'bitmap-full';
     for (const dump of all && paged !== 'triage' ? ([paged, 'triage'] as const) : ([paged] as const)) {
-      if (!all && (n % 3 !== 0 || !clean.test(name))) continue;
+      if (!all && (n % 3 !== 0 || !(clean.test(name) || mayGuess.test(name)))) continue;
       it(`${name} as ${dump}`, { timeout: 600_000 }, () => {
         const machine = machineOf({ ...scenario, dump }, all && n % 2 === 1);
         const draw = drawing(n + 1);
@@ -30,7 +32,8 @@ describe('a page that is missing weakens a verdict and never turns it into anoth
         const found: string[] = [];
         for (const page of pages)
           for (const flip of flips(machine.whole, machine.without(new Set([page]))))
-            found.push(`${flip} without page ${page.toString(16)}`);
+            if (!(mayGuess.test(name) && flip.endsWith('(possible) is new')))
+              found.push(`${flip} without page ${page.toString(16)}`);
         expect(found).toEqual([]);
       });
     }
